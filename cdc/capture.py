@@ -1,0 +1,226 @@
+"""Capture: every committed row change of the captured tables, in order, from the binlog into the log.
+
+A transaction enters the log whole and only after its commit event was read, together with the checkpoint
+behind it. So after any crash capture resumes at the checkpoint and nothing is missing; what is then read
+twice carries the same versions and changes nothing.
+"""
+
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Protocol
+
+from cdc.events import Beaten, Began, Committed, Event, RowsChanged, Stated, Stream
+from cdc.spill import SpillingStore
+from cdc.statement import Effect, Name, effect_of
+from cdc.transaction import Transaction
+from changeover.change import Origin
+from changeover.envelope import encode
+from changeover.epoch import Epoch, epoch_of
+from changeover.errors import BinlogUnreadable, Stopped
+from changeover.log import Beat, CaptureLog, Checkpoint, Entry
+from changeover.version import Version
+
+ENTRIES_AT_ONCE_MAX = 5_000
+"""Entries given to the log at once, about 5 MB; a larger transaction takes several appends."""
+
+LINGER_S = 0.02
+"""How long the first change waits for others, so that they share one durable write."""
+
+IDLE_WAIT_S = 0.5
+"""How long a step waits for an event when nothing is pending: what a stop takes at most."""
+
+
+class EpochList(Protocol):
+    """The list of epochs, wherever it is kept."""
+
+    def epochs(self) -> list[Epoch]:
+        """All epochs so far, in order."""
+
+    def open_epoch(self, epoch: Epoch) -> None:
+        """Write a new epoch down, durably."""
+
+
+@dataclass(slots=True)
+class Pending:
+    """What has been read up to a commit, and is not yet in the log."""
+
+    entries: list[Entry] = field(default_factory=list)
+    checkpoint: Checkpoint | None = None
+    beat: Beat | None = None
+    since_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Open:
+    """The transaction that is being read."""
+
+    began: Began
+    epoch: int
+    store: SpillingStore
+    changes: Transaction
+    source_ms: int | None = None
+
+
+@dataclass(slots=True)
+class Counts:
+    """What this capture has done since it started."""
+
+    transactions: int = 0
+    changes: int = 0
+
+
+class Capture:
+    """Moves what the stream gives into the log; one `step` handles one event."""
+
+    def __init__(  # noqa: PLR0913 - a composition root hands in what it works with
+        self,
+        stream: Stream,
+        log: CaptureLog,
+        epochs: EpochList,
+        *,
+        checkpoint: Checkpoint,
+        pipeline: str,
+        captured: AbstractSet[Name],
+        clock: Callable[[], float],
+    ) -> None:
+        self._stream = stream
+        self._log = log
+        self._epochs = epochs
+        self._known_epochs = epochs.epochs()
+        self._last = checkpoint.version
+        self._pipeline = pipeline
+        self._captured = captured
+        self._clock = clock
+        self._open: Open | None = None
+        self._pending = Pending()
+        self.counts = Counts()
+
+    def run(self, should_stop: Callable[[], bool]) -> None:
+        """Capture until told to stop; whatever is complete by then is in the log."""
+        while not should_stop():
+            self.step()
+        self._flush()
+
+    def step(self) -> None:
+        """Handle the next event, or write what is pending if its time has come."""
+        event = self._stream.next(self._wait_s())
+        if event is not None:
+            self._handle(event)
+        if self._is_due():
+            self._flush()
+
+    def _handle(self, event: Event) -> None:
+        try:
+            self._take(event)
+        except Stopped:
+            self._flush()  # what was complete before the stop is safe, and need not be read again
+            raise
+
+    def _take(self, event: Event) -> None:
+        match event, self._open:
+            case Began(), None:
+                self._begin(event)
+            case RowsChanged(), Open(began=Began(is_prepared_xa=True)):
+                raise self._unreadable(f"an XA transaction changes {event.table.full_name}", XA_HINT)
+            case RowsChanged(table=table, rows=rows), Open(changes=changes):
+                for before, after in rows:
+                    changes.add(table, before, after)
+            case Beaten(source_ms=source_ms), Open():
+                self._open.source_ms = source_ms
+            case Stated(), Open(began=began):
+                self._judge(event)
+                if began.is_standalone:
+                    self._commit(self._open)
+            case Committed(), Open():
+                self._commit(self._open)
+            case _:
+                where = "inside a transaction" if self._open else "outside any transaction"
+                raise self._unreadable(f"{type(event).__name__} comes {where}", "")
+
+    def _begin(self, began: Began) -> None:
+        epoch = epoch_of(self._known_epochs, began.identity, began.sequence, self._last)
+        if epoch not in self._known_epochs:
+            # Before its first record: a crash between the two finds the epoch again by `after`.
+            self._flush()
+            self._epochs.open_epoch(epoch)
+            self._known_epochs = self._epochs.epochs()
+        store = SpillingStore()
+        self._open = Open(began, epoch.number, store, Transaction(store))
+
+    def _judge(self, stated: Stated) -> None:
+        effect = effect_of(stated.text, stated.schema, self._captured)
+        if effect is Effect.NONE or (effect is Effect.UNDOES_ROWS and not self._has_changes()):
+            return
+        raise self._unreadable(
+            f"a statement {effect.value}: {_shortened(stated.text)}", STATEMENT_HINTS[effect]
+        )
+
+    def _commit(self, done: Open) -> None:
+        version = Version.of_change(done.epoch, done.began.sequence)
+        origin = Origin(done.began.at_ms, done.began.gtid)
+        self.counts.transactions += 1
+        self.counts.changes += len(done.changes)
+        if not self._pending.checkpoint:
+            self._pending.since_s = self._clock()
+        self._log_in_parts(self._entries(done.changes, version, origin))
+        done.store.close()
+        self._pending.checkpoint = Checkpoint(version, done.began.gtid)
+        if done.source_ms is not None:
+            self._pending.beat = Beat(version, done.source_ms)
+        self._last = version
+        self._open = None
+
+    def _entries(self, changes: Transaction, version: Version, origin: Origin) -> Iterator[Entry]:
+        for key, change in changes.changes(version, origin):
+            yield Entry(change.table, key, encode(change, self._pipeline))
+
+    def _log_in_parts(self, entries: Iterator[Entry]) -> None:
+        """Add the entries to what is pending; write parts that are full, without the checkpoint behind them."""
+        pending = self._pending
+        while part := list(islice(entries, ENTRIES_AT_ONCE_MAX - len(pending.entries))):
+            pending.entries += part
+            if len(pending.entries) >= ENTRIES_AT_ONCE_MAX:
+                self._flush()
+                pending = self._pending
+
+    def _flush(self) -> None:
+        pending, self._pending = self._pending, Pending()
+        if pending.entries or pending.checkpoint:
+            self._log.append(pending.entries, pending.checkpoint, pending.beat)
+
+    def _wait_s(self) -> float:
+        if not self._pending.checkpoint:
+            return IDLE_WAIT_S
+        return max(0.0, self._pending.since_s + LINGER_S - self._clock())
+
+    def _is_due(self) -> bool:
+        return self._pending.checkpoint is not None and self._wait_s() == 0
+
+    def _has_changes(self) -> bool:
+        return self._open is not None and len(self._open.changes) > 0
+
+    def _unreadable(self, what: str, hint: str) -> BinlogUnreadable:
+        place = self._open.began.gtid if self._open else f"behind sequence {self._last.sequence}"
+        return BinlogUnreadable(f"in transaction {place} of the binlog {what}", hint=hint)
+
+
+XA_HINT = "Its outcome is not known when its rows are logged: exclude the table, or do not use XA on it."
+
+STATEMENT_HINTS = {
+    Effect.CHANGES_TABLE: (
+        "This release does not follow DDL on captured tables: start a pipeline under a new name with a new import."
+    ),
+    Effect.CHANGES_ROWS: (
+        "A session writes in binlog_format STATEMENT or MIXED: stop it, then start a pipeline under a new "
+        "name with a new import."
+    ),
+    Effect.UNDOES_ROWS: "It mixes tables with and without transactions: exclude those without.",
+}
+
+
+def _shortened(text: str) -> str:
+    """The statement's beginning: enough to recognise it, too little to carry a row's values far."""
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else f"{line[:57]}..."  # noqa: PLR2004 - a line of a terminal

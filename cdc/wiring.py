@@ -1,0 +1,137 @@
+"""Builds the capture side from the settings."""
+
+import secrets
+import threading
+import time
+
+import structlog
+
+from cdc.capture import Capture
+from cdc.snapshot import Snapshot
+from cdc.stream import BinlogStream
+from changeover.daemon import ShouldStop
+from changeover.epoch import Epoch
+from changeover.errors import ChangeoverError, LogUnusable, OrderBroken
+from changeover.log import CaptureLog, Checkpoint
+from changeover.mysql.catalog import captured_tables
+from changeover.mysql.connection import Connection
+from changeover.mysql.control import ControlSchema
+from changeover.mysql.preflight import check_source
+from changeover.settings import Settings
+from changeover.version import Version
+from changeover.wiring import open_log
+
+log = structlog.get_logger("capture")
+
+SERVER_ID_MIN = 1 << 20
+"""Random replica ids start here: people number their servers from 1."""
+
+
+def capture(settings: Settings, should_stop: ShouldStop) -> None:
+    """Capture until told to stop."""
+    with Connection(settings.source) as connection, open_log(settings) as pipeline_log:
+        check_source(connection)
+        tables = captured_tables(connection)
+        control = ControlSchema(connection, settings.pipeline)
+        control.make()
+        control.bind(pipeline_log.identity)
+        capture_log = pipeline_log.capture()
+        checkpoint = _begin(control, capture_log)
+        stream = BinlogStream(
+            settings.source,
+            settings.pipeline,
+            tables,
+            checkpoint.position,
+            settings.source.server_id or secrets.randbelow(2**32 - SERVER_ID_MIN) + SERVER_ID_MIN,
+        )
+        log.info("capture begins", position=checkpoint.position, tables=len(tables))
+        running = Capture(
+            stream,
+            capture_log,
+            control,
+            checkpoint=checkpoint,
+            pipeline=settings.pipeline,
+            captured=frozenset((table.schema.lower(), table.name.lower()) for table in tables),
+            clock=time.monotonic,
+        )
+        try:
+            with Heart(settings):
+                running.run(should_stop)
+        finally:
+            stream.close()
+
+
+def snapshot(settings: Settings, worker: str, should_stop: ShouldStop) -> None:
+    """Copy chunks until the import is done, or told to stop."""
+    with Connection(settings.source) as connection, open_log(settings) as pipeline_log:
+        check_source(connection)
+        control = ControlSchema(connection, settings.pipeline)
+        control.make()
+        Snapshot(
+            connection,
+            pipeline_log,
+            captured_tables(connection),
+            pipeline=settings.pipeline,
+            worker=worker,
+            chunk_rows=settings.snapshot.chunk_rows,
+        ).run(should_stop)
+
+
+def _begin(control: ControlSchema, capture_log: CaptureLog) -> Checkpoint:
+    """The place to resume from, or at the very first start the one from which every change is captured.
+
+    The first checkpoint is durable in the log before the first epoch is opened, and no bounded read begins
+    before there is an epoch: so capture starts at or before the bound of every chunk.
+    """
+    checkpoint = capture_log.checkpoint
+    has_epochs = bool(control.epochs())
+    if checkpoint is None:
+        if has_epochs:
+            message = f"pipeline {control.pipeline!r} was captured before, but its log has no checkpoint"
+            raise LogUnusable(message, hint="Start under a new pipeline name, with a new log and target.")
+        checkpoint = _here(control)
+        capture_log.append([], checkpoint, None)
+    if not has_epochs:
+        identity, _, sequence = checkpoint.position.rpartition("-")
+        control.open_epoch(Epoch(1, identity, int(sequence), None))
+    return checkpoint
+
+
+def _here(control: ControlSchema) -> Checkpoint:
+    control.beat("capture")  # so that there is a position, and this server has written it
+    position = control.connection.value("SELECT @@global.gtid_binlog_pos")
+    if "," in position:
+        message = f"the source's binlog has several GTID domains: {position}"
+        raise OrderBroken(message, hint="Their commits have no common order; use one domain.")
+    return Checkpoint(Version.of_change(1, int(position.rpartition("-")[2])), position)
+
+
+class Heart:
+    """Beats over a connection of its own while capture runs: an idle source moves on, and lag can be told."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heart", daemon=True)
+
+    def __enter__(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        """Stop beating."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    def _beat(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with Connection(self._settings.source) as connection:
+                    control = ControlSchema(connection, self._settings.pipeline)
+                    while not self._stop.wait(self._settings.source.heartbeat_s):
+                        control.beat("capture")
+            except ChangeoverError as error:
+                # Capture itself notices a lost source. A heartbeat that fails alone (a full disk, a lock)
+                # leaves applied-through where it is, so that lag grows, as it should.
+                log.warning("heartbeat failed", reason=str(error))
+                self._stop.wait(1)

@@ -1,0 +1,5 @@
+"""`python -m changeover`: the command line."""
+
+from changeover.cli import main
+
+main()

@@ -1,0 +1,154 @@
+"""The command line: `changeover run`, `status`, `demo`."""
+
+import json
+import signal
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table as Grid
+
+from changeover import __version__
+from changeover.daemon import configure_logging
+from changeover.demo.story import Plan, tell
+from changeover.errors import ChangeoverError
+from changeover.exits import DIFFERENT, OK, status_of
+from changeover.mysql.catalog import captured_tables
+from changeover.mysql.connection import Connection
+from changeover.mysql.control import ControlSchema
+from changeover.mysql.preflight import check_source
+from changeover.settings import Settings
+from changeover.status import Status, Statuses
+from changeover.supervisor import Supervisor, parts_of
+from changeover.wiring import check_stores, open_log
+
+POLL_S = 0.2
+
+app = typer.Typer(
+    help="Move a live MySQL or MariaDB database to another one, while it runs, without losing a row.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.")]
+CONFIG = Path("changeover.toml")
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        typer.echo(f"changeover {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(config: Config = CONFIG) -> None:
+    """Move the tables that the settings name: copy what is there, then keep the target in step.
+
+    Runs capture, snapshot workers and consumer as processes, restarts what dies, and goes on until SIGTERM
+    or Ctrl-C. Start it again at any time: it goes on where it was.
+    """
+    configure_logging()
+    settings = Settings.load(config)
+    _check(settings)
+    supervisor = Supervisor(parts_of(settings, config))
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        while not stop.is_set() and not supervisor.failed():
+            supervisor.poll()
+            stop.wait(POLL_S)
+        failed = supervisor.failed()
+    finally:
+        supervisor.stop()
+    if failed:
+        raise typer.Exit(failed[0].exit_status or OK)
+
+
+@app.command()
+def status(
+    config: Config = CONFIG,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show how far the pipeline is: rows copied, changes applied, lag."""
+    settings = Settings.load(config)
+    check_stores(settings)
+    with Connection(settings.source) as connection, open_log(settings) as log:
+        control = ControlSchema(connection, settings.pipeline)
+        now = Statuses(control, log, settings.consumer.group).now()
+    if as_json:
+        typer.echo(json.dumps(_plain(now), indent=2))
+    else:
+        Console().print(_grid(now))
+
+
+@app.command()
+def demo(
+    *,
+    rows: Annotated[int, typer.Option(min=1_000, help="Rows of the sample database.")] = 200_000,
+    rate: Annotated[int, typer.Option(min=1, max=2_000, help="Transactions written a second.")] = 250,
+    steady: Annotated[float, typer.Option(min=0, help="Seconds to stay in step before the end.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="Of the sample data and of what is written.")] = 1,
+    keep: Annotated[
+        Path | None, typer.Option(help="A folder to keep log, target and daemons.log in.")
+    ] = None,
+) -> None:
+    """Move a sample database while it is written to, with kills in the middle, and compare every row.
+
+    Starts a private MariaDB that is gone at the end. Exit status 0 only if source and target are equal.
+    """
+    plan = Plan(rows=rows, rate=rate, steady_s=steady, seed=seed, keep=keep)
+    if not tell(plan, Console(highlight=False)):
+        raise typer.Exit(DIFFERENT)
+
+
+def main() -> None:
+    """Run the command line; one line and an exit status for what is ours to explain."""
+    try:
+        app()
+    except ChangeoverError as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"changeover: {error}", markup=False)
+        sys.exit(status_of(error))
+
+
+def _check(settings: Settings) -> None:
+    """Raise what would stop the pipeline, before it has touched anything."""
+    with Connection(settings.source) as connection:
+        check_source(connection)
+        captured_tables(connection)
+    check_stores(settings)
+
+
+def _plain(now: Status) -> dict[str, object]:
+    return {
+        **asdict(now),
+        "captured_through": now.captured_through.text if now.captured_through else None,
+        "applied_through": now.applied_through.text if now.applied_through else None,
+        "rows_copied": now.rows_copied,
+        "rows_total": now.rows_total,
+    }
+
+
+def _grid(now: Status) -> Grid:
+    grid = Grid(show_header=False, box=None)
+    for table in now.tables:
+        state = "done" if table.is_done else f"of about {table.rows_estimated:,}"
+        grid.add_row(table.table_name, f"{table.rows_copied:,} rows copied, {state}")
+    grid.add_row("import applied", "yes" if now.is_import_applied else "not yet")
+    grid.add_row("records in the log", f"{now.records_logged:,}, of which applied {now.records_applied:,}")
+    grid.add_row("captured through", now.captured_through.text if now.captured_through else "unknown")
+    grid.add_row("applied through", now.applied_through.text if now.applied_through else "unknown")
+    grid.add_row("lag", "unknown" if now.lag_ms is None else f"{now.lag_ms:,} ms")
+    return grid

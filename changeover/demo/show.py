@@ -1,0 +1,116 @@
+"""What a person sees of the demo: live bars on a terminal, plain lines elsewhere, one table at the end."""
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table as Grid
+from rich.text import Text
+
+from changeover.status import Status
+
+LINE_EVERY_S = 1.0
+"""How often a line is printed where there is no terminal."""
+
+EVENTS_SHOWN = 8
+
+
+class Show:
+    """Shows the demo's progress, in whichever way the output can."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began_s = time.monotonic()
+        self._next_line_s = 0.0
+        self._events: list[Text] = []
+        self._copied = Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(bar_width=40),
+            MofNCompleteColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._copied.add_task("rows filled in", total=None)
+        self._live = Live(console=console, get_renderable=self._picture, refresh_per_second=5, transient=True)
+        self._figures: Mapping[str, str] = {}
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the terminal as it was."""
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def event(self, text: str) -> None:
+        """Something happened that the reader should know."""
+        line = f"{time.monotonic() - self._began_s:6.1f} s  {text}"
+        if self._console.is_terminal:
+            self._events.append(Text(line))
+        else:
+            self._print(line)
+
+    def filled(self, done: int, total: int) -> None:
+        """The sample database grows."""
+        self._copied.update(self._task, description="rows filled in", completed=done, total=total)
+
+    def status(self, now: Status, written: int) -> None:
+        """The pipeline moves on; `written` transactions have been committed meanwhile."""
+        self._copied.update(
+            self._task, description="rows copied", completed=now.rows_copied, total=now.rows_total or None
+        )
+        self._figures = _figures(now, written)
+        if not self._console.is_terminal and time.monotonic() >= self._next_line_s:
+            self._next_line_s = time.monotonic() + LINE_EVERY_S
+            eta = self._copied.tasks[0].time_remaining
+            copied = f"rows copied {now.rows_copied:,} of {now.rows_total:,}"
+            wait = "" if now.is_import_logged or eta is None else f" (ETA {eta:.0f} s)"
+            figures = ", ".join(f"{name} {value}" for name, value in self._figures.items())
+            self._print(f"{time.monotonic() - self._began_s:6.1f} s  {copied}{wait}, {figures}")
+
+    def result(self, title: str, rows: Mapping[str, str]) -> None:
+        """The table at the end."""
+        grid = Grid(title=title, show_header=False)
+        grid.add_column(justify="left")
+        grid.add_column(justify="right")
+        for name, value in rows.items():
+            grid.add_row(name, value)
+        for event in self._events:
+            self._console.print(event)
+        self._console.print(grid)
+
+    def _picture(self) -> Group:
+        figures = Grid.grid(padding=(0, 3))
+        figures.add_row(*self._figures.keys())
+        figures.add_row(*(Text(value, style="bold") for value in self._figures.values()))
+        return Group(*self._events[-EVENTS_SHOWN:], Text(), self._copied, Text(), figures)
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, soft_wrap=True)
+        sys.stdout.flush()
+
+
+def _figures(now: Status, written: int) -> dict[str, str]:
+    return {
+        "transactions written": f"{written:,}",
+        "changes captured": f"{changes_captured(now):,}",
+        "records applied": f"{now.records_applied:,} of {now.records_logged:,}",
+        "stale skipped": f"{now.stale:,}",
+        "lag": "unknown" if now.lag_ms is None else f"{now.lag_ms:,} ms",
+    }
+
+
+def changes_captured(now: Status) -> int:
+    """Changes of the binlog in the log: all records but the import's rows, which a kill may have repeated."""
+    return max(0, now.records_logged - now.rows_copied)

@@ -1,0 +1,362 @@
+"""The log in one SQLite file: the embedded default, for several processes on one host.
+
+Each topic has one partition. Writers take turns by SQLite's own lock; WAL lets readers go on meanwhile.
+`synchronous=FULL` makes each commit durable before it returns, so a capture that appends many small
+transactions at once is faster than one that appends each alone.
+"""
+
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import orjson
+
+from changeover import sqlite_file
+from changeover.errors import Fenced, LogUnavailable, LogUnusable
+from changeover.log import Beat, Checkpoint, Entry, GroupProgress, Record, topic_of
+from changeover.progress import AppliedThrough, Offsets, Partition, Watermark
+from changeover.table import Table
+from changeover.version import Version
+
+FORMAT = 1
+LOCK_WAIT_S_MAX = 60.0
+"""How long a writer waits for its turn: appends take milliseconds, a checkpoint of a large WAL a second."""
+
+WATERMARKS_TRIMMED_AT = 100
+
+SCHEMA = """
+CREATE TABLE log (format INTEGER, pipeline TEXT, identity TEXT);
+CREATE TABLE table_definition (id INTEGER PRIMARY KEY, fingerprint TEXT UNIQUE, definition BLOB);
+CREATE TABLE topic (id INTEGER PRIMARY KEY, name TEXT UNIQUE, end INTEGER NOT NULL);
+CREATE TABLE record (topic INTEGER, offset INTEGER, table_definition INTEGER, key BLOB, value BLOB,
+                     PRIMARY KEY (topic, offset)) WITHOUT ROWID;
+CREATE TABLE capture (generation INTEGER, version TEXT, position TEXT);
+CREATE TABLE watermark (version TEXT PRIMARY KEY, source_ms INTEGER, ends BLOB) WITHOUT ROWID;
+CREATE TABLE consumer_group (name TEXT PRIMARY KEY, through TEXT, through_ms INTEGER, stale INTEGER) WITHOUT ROWID;
+CREATE TABLE committed (consumer_group TEXT, topic TEXT, offset INTEGER,
+                        PRIMARY KEY (consumer_group, topic)) WITHOUT ROWID;
+INSERT INTO capture VALUES (0, NULL, NULL);
+"""
+
+
+class SQLiteLog:
+    """A log in a SQLite file, made on first use."""
+
+    def __init__(self, path: Path, pipeline: str) -> None:
+        self._pipeline = pipeline
+        self._tables: dict[int, Table] = {}
+        check(path, pipeline)
+        try:
+            self.connection = sqlite_file.connect(path, LOCK_WAIT_S_MAX)
+        except sqlite3.Error as error:
+            raise _unusable(path, str(error)) from error
+        with transaction(self.connection):
+            self.identity = self._identity()
+
+    def capture(self) -> "SQLiteCaptureLog":
+        """Take over as the one live capture."""
+        with transaction(self.connection):
+            self.connection.execute("UPDATE capture SET generation = generation + 1")
+            (generation,) = self.connection.execute("SELECT generation FROM capture").fetchone()
+            return SQLiteCaptureLog(self, generation)
+
+    def append(self, entries: Sequence[Entry]) -> Offsets:
+        """Return once the entries are durable, with the end offsets of their partitions."""
+        with transaction(self.connection):
+            return self.insert(entries)
+
+    def insert(self, entries: Sequence[Entry]) -> Offsets:
+        """The entries' end offsets, once they are in the open transaction."""
+        rows: dict[str, list[tuple[int, bytes, bytes]]] = {}
+        table_ids: dict[str, int] = {}  # of this transaction only: a rollback takes definitions with it
+        for table, key, value in entries:
+            table_id = table_ids.get(table.fingerprint) or self._define(table)
+            table_ids[table.fingerprint] = table_id
+            rows.setdefault(topic_of(self._pipeline, table), []).append((table_id, key, value))
+        return {Partition(topic, 0): self._insert_into(topic, own) for topic, own in rows.items()}
+
+    def reader(self, group: str) -> "SQLiteReader":
+        """Read on where the group has committed."""
+        return SQLiteReader(self, group)
+
+    def progress_of(self, group: str) -> GroupProgress:
+        """How far the group is."""
+        with reading(self.connection):
+            offsets = self.connection.execute(
+                "SELECT topic, offset FROM committed WHERE consumer_group = ?", (group,)
+            ).fetchall()
+            row = self.connection.execute(
+                "SELECT through, through_ms, stale FROM consumer_group WHERE name = ?", (group,)
+            ).fetchone()
+        through, through_ms, stale = row or (None, None, 0)
+        return GroupProgress(
+            committed={Partition(topic, 0): offset for topic, offset in offsets},
+            through=Watermark(Version.parse(through), through_ms, {}) if through else None,
+            stale=stale,
+        )
+
+    def ends(self) -> dict[Partition, int]:
+        """For each topic the offset behind its last record."""
+        with reading(self.connection):
+            rows = self.connection.execute("SELECT name, end FROM topic").fetchall()
+        return {Partition(topic, 0): end for topic, end in rows}
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Capture's last durable checkpoint."""
+        with reading(self.connection):
+            version, position = self.connection.execute("SELECT version, position FROM capture").fetchone()
+        return Checkpoint(Version.parse(version), position) if version else None
+
+    def table(self, table_id: int) -> Table:
+        """The definition under which records were written."""
+        if table_id not in self._tables:
+            (definition,) = self.connection.execute(
+                "SELECT definition FROM table_definition WHERE id = ?", (table_id,)
+            ).fetchone()
+            self._tables[table_id] = Table.parse(definition)
+        return self._tables[table_id]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        """The log itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def _insert_into(self, topic: str, rows: Sequence[tuple[int, bytes, bytes]]) -> int:
+        topic_id, start = self._topic(topic)
+        end = start + len(rows)
+        self.connection.executemany(
+            "INSERT INTO record VALUES (?, ?, ?, ?, ?)",
+            ((topic_id, offset, *row) for offset, row in enumerate(rows, start)),
+        )
+        self.connection.execute("UPDATE topic SET end = ? WHERE id = ?", (end, topic_id))
+        return end
+
+    def _topic(self, name: str) -> tuple[int, int]:
+        self.connection.execute("INSERT OR IGNORE INTO topic (name, end) VALUES (?, 0)", (name,))
+        topic_id, end = self.connection.execute(
+            "SELECT id, end FROM topic WHERE name = ?", (name,)
+        ).fetchone()
+        return topic_id, end
+
+    def _define(self, table: Table) -> int:
+        self.connection.execute(
+            "INSERT OR IGNORE INTO table_definition (fingerprint, definition) VALUES (?, ?)",
+            (table.fingerprint, table.definition),
+        )
+        (table_id,) = self.connection.execute(
+            "SELECT id FROM table_definition WHERE fingerprint = ?", (table.fingerprint,)
+        ).fetchone()
+        return int(table_id)
+
+    def _identity(self) -> str:
+        """The log's identity, with its tables made if there are none."""
+        if not self.connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'log'").fetchone():
+            for statement in SCHEMA.split(";"):
+                self.connection.execute(statement)
+            self.connection.execute(
+                "INSERT INTO log VALUES (?, ?, ?)", (FORMAT, self._pipeline, secrets.token_hex(16))
+            )
+        (identity,) = self.connection.execute("SELECT identity FROM log").fetchone()
+        return str(identity)
+
+
+class SQLiteCaptureLog:
+    """The log in the hands of the capture that took it over as this generation."""
+
+    def __init__(self, log: SQLiteLog, generation: int) -> None:
+        self._log = log
+        self._generation = generation
+        # A capture before us may have died between its entries and their watermark: take all that is
+        # there as written since the last one.
+        self._ends: dict[Partition, int] = log.ends()
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The last durable checkpoint."""
+        return self._log.checkpoint()
+
+    def append(self, entries: Sequence[Entry], checkpoint: Checkpoint | None, beat: Beat | None) -> None:
+        """Return once all of it is durable; see `changeover.log.CaptureLog`."""
+        connection = self._log.connection
+        with transaction(connection):
+            (generation,) = connection.execute("SELECT generation FROM capture").fetchone()
+            if generation != self._generation:
+                message = "a newer capture has taken over this log"
+                raise Fenced(message)
+            ends = {**self._ends, **self._log.insert(entries)}
+            if checkpoint:
+                connection.execute(
+                    "UPDATE capture SET version = ?, position = ?",
+                    (checkpoint.version.text, checkpoint.position),
+                )
+            if beat:
+                _insert_watermark(connection, Watermark(beat.version, beat.source_ms, ends))
+        self._ends = {} if beat else ends
+
+
+class SQLiteReader:
+    """The only member of its group: one host has nothing to balance."""
+
+    def __init__(self, log: SQLiteLog, group: str) -> None:
+        self._log = log
+        self._group = group
+        progress = log.progress_of(group)
+        self._committed = dict(progress.committed)
+        self._position = dict(progress.committed)
+        self._through = AppliedThrough(progress.through)
+
+    def poll(self, limit: int) -> Sequence[Record]:
+        """Up to `limit` records, from all topics in turn."""
+        connection = self._log.connection
+        records: list[Record] = []
+        with reading(connection):
+            topics = connection.execute("SELECT id, name, end FROM topic").fetchall()
+            behind = [
+                (topic_id, Partition(name, 0))
+                for topic_id, name, end in topics
+                if self._position.get(Partition(name, 0), 0) < end
+            ]
+            for topic_id, partition in behind:
+                records += self._read(topic_id, partition, max(1, limit // len(behind)))
+        return records
+
+    def commit(self, offsets: Offsets, stale: int = 0) -> Watermark | None:
+        """Move the group's offsets; the watermark that it has now applied through."""
+        connection = self._log.connection
+        before = self._through.watermark
+        self._through.expect(self._watermarks_ahead())
+        through = self._through.advance({**self._committed, **offsets})
+        if not offsets and through == before:
+            return through
+        with transaction(connection):
+            connection.executemany(
+                "INSERT OR REPLACE INTO committed VALUES (?, ?, ?)",
+                [(self._group, partition.topic, offset) for partition, offset in offsets.items()],
+            )
+            connection.execute(
+                "INSERT INTO consumer_group VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "through = excluded.through, through_ms = excluded.through_ms, stale = stale + excluded.stale",
+                (self._group, *_through_columns(through), stale),
+            )
+            _trim_watermarks(connection)
+        self._committed |= offsets
+        return through
+
+    def _read(self, topic_id: int, partition: Partition, limit: int) -> list[Record]:
+        start = self._position.get(partition, 0)
+        rows = self._log.connection.execute(
+            "SELECT offset, table_definition, key, value FROM record WHERE topic = ? AND offset >= ? "
+            "ORDER BY offset LIMIT ?",
+            (topic_id, start, limit),
+        ).fetchall()
+        if rows:
+            self._position[partition] = rows[-1][0] + 1
+        return [
+            Record(partition, offset, self._log.table(table_id), key, value)
+            for offset, table_id, key, value in rows
+        ]
+
+    def _watermarks_ahead(self) -> list[Watermark]:
+        seen = self._through.seen
+        with reading(self._log.connection):
+            rows = self._log.connection.execute(
+                "SELECT version, source_ms, ends FROM watermark WHERE version > ? ORDER BY version",
+                (seen.text if seen else "",),
+            ).fetchall()
+        return [Watermark(Version.parse(version), ms, _parse_offsets(ends)) for version, ms, ends in rows]
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """A write transaction: all or nothing, durable at the end."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+    except sqlite3.Error as error:
+        raise LogUnavailable(_reason(error)) from error
+
+
+@contextmanager
+def reading(connection: sqlite3.Connection) -> Iterator[None]:
+    """Reads outside a transaction, with SQLite's errors translated."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise LogUnavailable(_reason(error)) from error
+
+
+def _reason(error: sqlite3.Error) -> str:
+    return f"the log did not answer: {error}"
+
+
+def check(path: Path, pipeline: str) -> None:
+    """Return if the file is a log of the pipeline or can become one; else raise `LogUnusable`. Makes nothing."""
+    why = sqlite_file.why_unusable(path)
+    if why:
+        raise _unusable(path, why)
+    try:
+        header = sqlite_file.header_of(path, "log")
+    except sqlite3.Error as error:
+        raise _unusable(path, str(error)) from error
+    if header and header[:2] != (FORMAT, pipeline):
+        message = (
+            f"the log {path} is of pipeline {header[1]!r} in format {header[0]}, "
+            f"not of {pipeline!r} in format {FORMAT}"
+        )
+        raise LogUnusable(message, hint="Give each pipeline a log file of its own.")
+
+
+def _unusable(path: Path, why: str) -> LogUnusable:
+    hint = "Set log.url to a file in a folder that this user can write, with space left."
+    return LogUnusable(f"the log {path} cannot be opened for writing: {why}", hint=hint)
+
+
+def _through_columns(through: Watermark | None) -> tuple[str | None, int | None]:
+    return (through.version.text, through.source_ms) if through else (None, None)
+
+
+def _insert_watermark(connection: sqlite3.Connection, watermark: Watermark) -> None:
+    ends = orjson.dumps([[topic, number, end] for (topic, number), end in watermark.ends.items()])
+    connection.execute(
+        "INSERT OR REPLACE INTO watermark VALUES (?, ?, ?)",
+        (watermark.version.text, watermark.source_ms, ends),
+    )
+
+
+def _trim_watermarks(connection: sqlite3.Connection) -> None:
+    """Fold the watermarks that every group has passed into the newest of them, once they are many.
+
+    Its end offsets then hold for all of them, so that a group which starts from the first record later
+    still finds each partition named.
+    """
+    passed = connection.execute(
+        "SELECT version, source_ms, ends FROM watermark "
+        "WHERE version <= (SELECT min(through) FROM consumer_group) ORDER BY version"
+    ).fetchall()
+    if len(passed) < WATERMARKS_TRIMMED_AT:
+        return
+    ends: dict[Partition, int] = {}
+    for _, _, some in passed:
+        ends |= _parse_offsets(some)
+    version, source_ms, _ = passed[-1]
+    connection.execute("DELETE FROM watermark WHERE version <= ?", (version,))
+    _insert_watermark(connection, Watermark(Version.parse(version), source_ms, ends))
+
+
+def _parse_offsets(ends: bytes) -> Mapping[Partition, int]:
+    return {Partition(topic, number): end for topic, number, end in orjson.loads(ends)}

@@ -1,0 +1,58 @@
+"""Bounded reads: a SELECT together with a version that is a lower bound of what it saw.
+
+To read the binlog's position and then SELECT is wrong: the binlog runs ahead of what a SELECT can see, on
+MySQL 8 in two of three samples under load, on MariaDB in one of five. On MariaDB a heartbeat row is
+committed first; what is committed before our own commit is visible to every SELECT that begins after it.
+A bound that is too low is harmless, for the binlog repairs the row; one that is too high loses data.
+"""
+
+import time
+from collections.abc import Callable
+
+from changeover.errors import SourceUnavailable
+from changeover.mysql.connection import Connection
+from changeover.mysql.control import ControlSchema
+from changeover.version import Version
+
+EPOCH_WAIT_S_MAX = 30.0
+"""How long a read waits for capture to open the epoch of this server."""
+
+
+class BoundedReader:
+    """Gives bounds for reads over its own connection."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        pipeline: str,
+        beater: str,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.connection = connection
+        self._control = ControlSchema(connection, pipeline)
+        self._beater = beater
+        self._sleep = sleep
+
+    def bound(self) -> Version:
+        """A version for rows that a SELECT over this connection reads, if it begins after this returns.
+
+        Raises `SourceUnavailable` if capture has not opened this server's epoch in time.
+        """
+        waited_s = 0.0
+        while (bound := self._bound()) is None:
+            if waited_s >= EPOCH_WAIT_S_MAX:
+                message = "capture has not yet seen this server in the binlog, so a read has no version"
+                raise SourceUnavailable(message, hint="Check that capture runs: changeover status.")
+            self._sleep(0.1)
+            waited_s += 0.1
+        return bound
+
+    def _bound(self) -> Version | None:
+        # The epoch first: one that is read after the bound could be that of a server that took over in
+        # between, and would put this read above all that the new server ever commits.
+        epochs = self._control.epochs()
+        self._control.beat(self._beater)
+        identity, _, sequence = self.connection.value("SELECT @@last_gtid").rpartition("-")
+        if not epochs or epochs[-1].identity != identity or int(sequence) < epochs[-1].first_sequence:
+            return None
+        return Version.of_read(epochs[-1].number, int(sequence))

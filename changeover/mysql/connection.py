@@ -1,0 +1,148 @@
+"""Connections to the source: text in, text out, and PyMySQL's errors in our own words.
+
+No value is converted by the driver: `query` gives the server's own text, `raw` its bytes. So there is one
+place that turns text into values (`changeover.values`), and none in which a driver's taste can change one.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Self
+
+import pymysql
+from pymysql.constants import CR, ER
+from pymysql.converters import encoders
+
+from changeover.errors import ChangeoverError, SourceRefused, SourceUnavailable
+from changeover.settings import SourceSettings
+from changeover.values import Value
+
+CONNECT_TIMEOUT_S = 10
+READ_TIMEOUT_S = 300
+"""A chunk's SELECT on a busy server may take minutes; a server that is silent for longer is gone."""
+
+SESSION = (
+    # TIMESTAMP is read in UTC. The modes that change how text or CHAR values are read are switched off.
+    "SET SESSION time_zone = '+00:00', SESSION sql_mode = 'STRICT_ALL_TABLES', "
+    "SESSION character_set_results = 'utf8mb4'"
+)
+
+UNAVAILABLE = frozenset(
+    {
+        CR.CR_CONNECTION_ERROR,
+        CR.CR_CONN_HOST_ERROR,
+        CR.CR_SERVER_GONE_ERROR,
+        CR.CR_SERVER_LOST,
+        CR.CR_UNKNOWN_HOST,
+        ER.CON_COUNT_ERROR,
+        ER.TOO_MANY_USER_CONNECTIONS,
+        ER.SERVER_SHUTDOWN,
+        ER.LOCK_WAIT_TIMEOUT,
+        ER.LOCK_DEADLOCK,
+        ER.OPTION_PREVENTS_STATEMENT,  # read_only: a failover is under way, or this is a replica
+        1927,  # ER_CONNECTION_KILLED of MariaDB
+    }
+)
+
+
+class Connection:
+    """A connection to the source, in autocommit, in UTC."""
+
+    def __init__(self, source: SourceSettings) -> None:
+        self.source = source
+        with _translated(f"{source.user}@{source.host}:{source.port}"):
+            self._connection = pymysql.connect(**parameters(source), conv=encoders, use_unicode=False)
+
+    def raw(self, sql: str, parameters: Sequence[Value] = ()) -> Sequence[tuple[bytes | None, ...]]:
+        """The rows as the server's bytes, None for NULL."""
+        with _translated(f"{self.source.host}:{self.source.port}"), self._connection.cursor() as cursor:
+            cursor.execute(sql, parameters or None)
+            return cursor.fetchall()
+
+    def query(self, sql: str, parameters: Sequence[Value] = ()) -> list[tuple[str | None, ...]]:
+        """The rows as the server's text, None for NULL."""
+        return [
+            tuple(None if value is None else value.decode() for value in row)
+            for row in self.raw(sql, parameters)
+        ]
+
+    def one(self, sql: str, parameters: Sequence[Value] = ()) -> tuple[str, ...] | None:
+        """The first row as text, NULL as the empty string; None if there is no row."""
+        rows = self.query(sql, parameters)
+        return tuple(value or "" for value in rows[0]) if rows else None
+
+    def value(self, sql: str, parameters: Sequence[Value] = ()) -> str:
+        """The first row's first value as text; empty for NULL or no row."""
+        row = self.one(sql, parameters)
+        return row[0] if row else ""
+
+    def execute(self, sql: str, parameters: Sequence[Value] = ()) -> None:
+        """Run a statement and forget what it answers."""
+        self.raw(sql, parameters)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A transaction: committed at the end, rolled back on an error."""
+        self.execute("START TRANSACTION")
+        try:
+            yield
+        except BaseException:
+            with _translated(self.source.host):
+                self._connection.rollback()
+            raise
+        self.execute("COMMIT")
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._connection.open:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        """The connection itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Hang up."""
+        self.close()
+
+
+def parameters(source: SourceSettings) -> dict[str, object]:
+    """What PyMySQL needs to connect, for this module and for the binlog's own connection."""
+    return {
+        "host": source.host,
+        "port": source.port,
+        "user": source.user,
+        "password": source.secret(),
+        "charset": "utf8mb4",
+        "init_command": SESSION,
+        "autocommit": True,
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "read_timeout": READ_TIMEOUT_S,
+        "write_timeout": READ_TIMEOUT_S,
+    }
+
+
+def quoted(name: str) -> str:
+    """The name as an identifier in SQL."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def translated(error: Exception, where: str) -> ChangeoverError:
+    """The error in our words. PyMySQL puts the server's code first in `args`."""
+    code = error.args[0] if error.args else None
+    said = error.args[-1] if error.args else error
+    if isinstance(error, OSError) or code in UNAVAILABLE or not isinstance(code, int) or code == 0:
+        return SourceUnavailable(f"the source at {where} did not answer: {said}")
+    if code == ER.ACCESS_DENIED_ERROR:
+        return SourceRefused(f"the source at {where} refused the login: {said}", hint=LOGIN_HINT)
+    return SourceRefused(f"the source at {where} refused a statement ({code}): {said}")
+
+
+LOGIN_HINT = "Check the user in source.url and the password in source.password_file."
+
+
+@contextmanager
+def _translated(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (pymysql.Error, OSError) as error:
+        raise translated(error, where) from error

@@ -1,0 +1,44 @@
+"""Whether a source, as it is set up, can be captured without losing or misreading a change."""
+
+from typing import NamedTuple
+
+from changeover.errors import SourceUnfit
+from changeover.mysql.connection import Connection
+
+
+class Requirement(NamedTuple):
+    """A server variable, what it must be, and how to make it so."""
+
+    variable: str
+    wanted: str
+    mend: str
+
+
+REQUIREMENTS = (
+    Requirement("log_bin", "ON", "start the server with log_bin"),
+    Requirement("binlog_format", "ROW", "SET GLOBAL binlog_format = 'ROW'"),
+    Requirement("binlog_row_image", "FULL", "SET GLOBAL binlog_row_image = 'FULL'"),
+    Requirement("binlog_row_metadata", "FULL", "SET GLOBAL binlog_row_metadata = 'FULL'"),
+    Requirement("log_bin_compress", "OFF", "SET GLOBAL log_bin_compress = OFF"),
+)
+
+
+def check_source(connection: Connection) -> None:
+    """Return if every change will be in the binlog in a form that we read; else `SourceUnfit` says why not."""
+    if "MariaDB" not in connection.value("SELECT @@version"):
+        message = "the source is not MariaDB"
+        raise SourceUnfit(message, hint="This release reads MariaDB 10.5 and later.")
+    complaints = [
+        f"{requirement.variable} is {found or 'unknown to this server'}, not {requirement.wanted}: "
+        f"{requirement.mend}"
+        for requirement in REQUIREMENTS
+        if (found := _variable(connection, requirement.variable)) != requirement.wanted
+    ]
+    if complaints:
+        hint = "A new value counts for new sessions only: let the application reconnect."
+        raise SourceUnfit("; ".join(complaints), hint=hint)
+
+
+def _variable(connection: Connection, name: str) -> str:
+    row = connection.one("SHOW GLOBAL VARIABLES LIKE %s", (name.replace("_", r"\_"),))
+    return row[1] if row else ""

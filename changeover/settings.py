@@ -1,0 +1,213 @@
+"""Settings: one TOML file, with the source's password from a file or the environment.
+
+Each setting has a unit, a default and a sentence; an unknown one is an error. They are read once, by the
+composition roots; everything else is handed what it needs.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import unquote, urlsplit
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from changeover.errors import SettingsInvalid
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+Pattern = Annotated[str, Field(pattern=r"^[^.]+\.[^.]+$")]
+
+
+class Section(BaseModel):
+    """A part of the settings; unknown names are an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceSettings(Section):
+    """The database that is moved."""
+
+    url: str = Field(description="mysql://user@host:port of the primary; the password may stand in it.")
+    password: SecretStr | None = Field(
+        None, description="The user's password; better in password_file or CHANGEOVER_SOURCE__PASSWORD."
+    )
+    password_file: Path | None = Field(None, description="A file that holds the user's password.")
+    include: tuple[Pattern, ...] = Field(
+        description='Tables to move as "schema.table"; * and ? match any text.', min_length=1
+    )
+    exclude: tuple[Pattern, ...] = Field((), description="Tables of these not to move.")
+    control_schema: str = Field(
+        "changeover",
+        pattern=r"^[a-zA-Z][a-zA-Z0-9_]{0,63}$",
+        description="A schema on the source for our own few rows; made on first use.",
+    )
+    server_id: PositiveInt | None = Field(
+        None,
+        lt=2**32,
+        description="Replica id capture registers with; unique among replicas. Default: random.",
+    )
+    heartbeat_s: PositiveFloat = Field(
+        1.0, description="Seconds between heartbeats: the resolution of lag and of applied-through."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme != "mysql" or not parts.hostname or not parts.username or parts.path.strip("/"):
+            message = "it must look like mysql://user@host:3306 (no database behind the host)"
+            raise ValueError(message)
+        try:
+            _ = parts.port
+        except ValueError as error:
+            message = "the port must be a number up to 65535"
+            raise ValueError(message) from error
+        return url
+
+    @property
+    def host(self) -> str:
+        """The server's name or address."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The server's port."""
+        return urlsplit(self.url).port or 3306
+
+    @property
+    def user(self) -> str:
+        """The user to log in as."""
+        return unquote(urlsplit(self.url).username or "")
+
+    def secret(self) -> str:
+        """The user's password from wherever it is kept; empty if nowhere."""
+        if self.password_file:
+            try:
+                return self.password_file.read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                message = f"the password file {self.password_file} cannot be read: {error}"
+                raise SettingsInvalid(message) from error
+        if self.password:
+            return self.password.get_secret_value()
+        return unquote(urlsplit(self.url).password or "")
+
+
+class LogSettings(Section):
+    """The log between capture and consumers."""
+
+    url: str = Field(description="sqlite:FILE, a path relative to the settings file.")
+
+
+class TargetSettings(Section):
+    """The new database."""
+
+    url: str = Field(description="sqlite:FILE, a path relative to the settings file.")
+
+
+class SnapshotSettings(Section):
+    """The import of what is there at the start."""
+
+    workers: PositiveInt = Field(2, le=64, description="Processes that copy chunks side by side.")
+    chunk_rows: PositiveInt = Field(2_000, le=1_000_000, description="Rows read and logged at a time.")
+
+
+class ConsumerSettings(Section):
+    """The apply side."""
+
+    group: Name = Field("apply", description="Name of the consumer group, to which offsets belong.")
+    batch_rows: PositiveInt = Field(2_000, le=100_000, description="Changes applied at a time at most.")
+
+
+class Settings(BaseSettings):
+    """All settings of one pipeline."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CHANGEOVER_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    pipeline: Name = Field(description="Name of this migration: prefix of topics, key of control rows.")
+    source: SourceSettings
+    log: LogSettings
+    target: TargetSettings
+    snapshot: SnapshotSettings = SnapshotSettings()
+    consumer: ConsumerSettings = ConsumerSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment goes over the file."""
+        return (env_settings, init_settings)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """The settings in the file; `SettingsInvalid` names every mistake in it."""
+        try:
+            found = tomllib.loads(path.read_text())
+        except OSError as error:
+            message = f"the settings file {path} cannot be read: {error.strerror}"
+            raise SettingsInvalid(message) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            message = f"the settings file {path} is not valid TOML: {error}"
+            raise SettingsInvalid(message) from error
+        try:
+            return cls(**_with_absolute_paths(found, path.resolve().parent))
+        except ValidationError as error:
+            raise SettingsInvalid(f"the settings file {path}: {_mistakes(error)}") from error
+
+
+def file_of(url: str) -> Path | None:
+    """The file that a sqlite: URL names, None for another kind of URL."""
+    scheme, _, rest = url.partition(":")
+    return Path(rest.removeprefix("//")) if scheme == "sqlite" and rest else None
+
+
+def _with_absolute_paths(found: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The settings with each file path made absolute: daemons may be started from anywhere."""
+    absolute = dict(found)
+    for section in ("log", "target"):
+        values = found.get(section)
+        path = file_of(str(values["url"])) if isinstance(values, dict) and "url" in values else None
+        if path:
+            absolute[section] = {**values, "url": f"sqlite:{folder / path}"}
+    source = found.get("source")
+    if isinstance(source, dict) and "password_file" in source:
+        absolute["source"] = {**source, "password_file": folder / str(source["password_file"])}
+    return absolute
+
+
+def _mistakes(error: ValidationError) -> str:
+    """Every mistake in one line; never the value, which may hold a secret."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in mistake['loc'])}: {_said_plainly(mistake['type'], mistake['msg'])}"
+        for mistake in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+
+
+def _said_plainly(kind: str, message: str) -> str:
+    match kind:
+        case "extra_forbidden":
+            return "there is no such setting"
+        case "missing":
+            return "this setting is required"
+        case _:
+            return message.removeprefix("Value error, ")

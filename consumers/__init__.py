@@ -1,0 +1,1 @@
+"""The apply side: the log into the new database."""
