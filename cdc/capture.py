@@ -153,9 +153,8 @@ class Capture:
         effect = effect_of(stated.text, stated.schema, self._captured)
         if effect is Effect.NONE or (effect is Effect.UNDOES_ROWS and not self._has_changes()):
             return
-        raise self._unreadable(
-            f"a statement {effect.value}: {_shortened(stated.text)}", STATEMENT_HINTS[effect]
-        )
+        what = f"a statement {effect.value}: {_shortened(stated.text)}"
+        raise self._unreadable(what, STATEMENT_HINTS[effect])
 
     def _commit(self, done: Open) -> None:
         version = Version.of_change(done.epoch, done.began.sequence)
@@ -177,7 +176,7 @@ class Capture:
             yield Entry(change.table, key, encode(change, self._pipeline))
 
     def _log_in_parts(self, entries: Iterator[Entry]) -> None:
-        """Add the entries to what is pending; write parts that are full, without the checkpoint behind them."""
+        """Add the entries to what is pending, and write parts that are full, still without a checkpoint."""
         pending = self._pending
         while part := list(islice(entries, ENTRIES_AT_ONCE_MAX - len(pending.entries))):
             pending.entries += part
@@ -210,7 +209,8 @@ XA_HINT = "Its outcome is not known when its rows are logged: exclude the table,
 
 STATEMENT_HINTS = {
     Effect.CHANGES_TABLE: (
-        "This release does not follow DDL on captured tables: start a pipeline under a new name with a new import."
+        "This release does not follow DDL on captured tables: "
+        "start a pipeline under a new name with a new import."
     ),
     Effect.CHANGES_ROWS: (
         "A session writes in binlog_format STATEMENT or MIXED: stop it, then start a pipeline under a new "

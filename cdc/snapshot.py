@@ -30,6 +30,10 @@ OTHERS_WAIT_S = 0.2
 """How long a worker with nothing to do waits before it looks whether another one has died."""
 
 
+Rows = Sequence[tuple[bytes | None, ...]]
+"""Rows as the server's text of each column."""
+
+
 class Appendable(Protocol):
     """The part of the log that an import needs."""
 
@@ -87,9 +91,8 @@ class Snapshot:
 
     def _copy(self, chunk: Chunk) -> None:
         table = self._tables[chunk.table_name]
-        version = self._reader.bound()
+        version, found = self._read(table, chunk)
         origin = Origin(self._control.now_ms())
-        found = self._connection.raw(*rows_between(table, chunk.above, chunk.up_to))
         entries = [
             _entry(table, row, version, origin, self._pipeline) for row in _canonical_rows(table, found)
         ]
@@ -98,13 +101,17 @@ class Snapshot:
         self._books.copied(chunk, version, len(entries), ends)
         log.debug("chunk copied", table=table.full_name, chunk=chunk.number, rows=len(entries))
 
+    def _read(self, table: Table, chunk: Chunk) -> tuple[Version, Rows]:
+        version = self._reader.bound()
+        return version, self._connection.raw(*rows_between(table, chunk.above, chunk.up_to))
+
 
 def _entry(table: Table, row: Row, version: Version, origin: Origin, pipeline: str) -> Entry:
     change = Change(table, Op.READ, None, row, version, origin)
     return Entry(table, encode_key(table, row), encode(change, pipeline))
 
 
-def _canonical_rows(table: Table, found: Sequence[tuple[bytes | None, ...]]) -> list[Row]:
+def _canonical_rows(table: Table, found: Rows) -> list[Row]:
     names = table.column_names
     readers = [reader_of_text(column) for column in table.columns]
     return [

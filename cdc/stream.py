@@ -6,11 +6,13 @@ the position that it was first given; here a lost connection is an error, and ca
 checkpoint.
 """
 
-import datetime
+import datetime as dt
 import decimal
 import queue
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pymysql
@@ -60,15 +62,19 @@ IGNORED = (
     UserVarEvent,
 )
 
+CONNECTIONS_OF_LIBRARY = 2
+
 GTID_IS_STANDALONE = 0x01
 GTID_IS_PREPARED_XA = 0x40
 
 ER_MASTER_FATAL_ERROR_READING_BINLOG = 1236
 
-EPOCH_OF_TIMESTAMP = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - the library's values have no zone
+EPOCH_OF_TIMESTAMP = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the library's values have no zone
 """What the library makes of the zero date in a TIMESTAMP; a row that truly holds this instant looks alike."""
 
-Rows = DeleteRowsEvent | UpdateRowsEvent | WriteRowsEvent
+Rows = Any
+"""The library's row events, which have no annotations: DeleteRowsEvent, UpdateRowsEvent, WriteRowsEvent."""
+
 Converter = Callable[[Any], Value]
 
 
@@ -82,6 +88,7 @@ class BinlogStream:
         self._pipeline = pipeline
         self._readers = {(table.schema, table.name): RowReader(table) for table in tables}
         self._place = position
+        self._connect = ConnectOnce()
         self._library = BinLogStreamReader(
             parameters(source) | {"read_timeout": SILENCE_S_MAX},
             server_id=server_id,
@@ -93,7 +100,7 @@ class BinlogStream:
             filter_non_implemented_events=False,
             verify_checksum=True,
             slave_heartbeat=SILENCE_S_MAX / 2,
-            pymysql_wrapper=ConnectOnce(),
+            pymysql_wrapper=self._connect,
             enable_logging=False,
         )
         self._queue: queue.Queue[Event | ChangeoverError] = queue.Queue(EVENTS_AHEAD_MAX)
@@ -111,8 +118,9 @@ class BinlogStream:
         return event
 
     def close(self) -> None:
-        """Hang up; the thread ends with the connection or with the process."""
+        """Hang up, which ends the thread too."""
         self._closed.set()
+        self._connect.hang_up()
 
     def _read_ahead(self) -> None:
         try:
@@ -128,10 +136,9 @@ class BinlogStream:
 
     def _put(self, event: Event | ChangeoverError) -> None:
         while not self._closed.is_set():
-            try:
-                return self._queue.put(event, timeout=1)
-            except queue.Full:
-                continue
+            with suppress(queue.Full):
+                self._queue.put(event, timeout=1)
+                return
 
     def _events(self) -> Iterator[Event]:
         for event in self._library:
@@ -163,6 +170,8 @@ class BinlogStream:
             case _ if not isinstance(event, IGNORED):
                 number = getattr(event, "event_type", "unknown")
                 raise self._unreadable(f"event type {number} ({type(event).__name__}) is not understood")
+            case _:
+                pass
 
     def _rows(self, event: Rows) -> Iterator[Event]:
         if (event.schema, event.table) == (self._source.control_schema, HEARTBEAT):
@@ -200,15 +209,22 @@ class ConnectOnce:
     """Connects for the library's two connections, the stream and its helper, and never again."""
 
     def __init__(self) -> None:
-        self._left = 2
+        self._made: list[Any] = []
 
-    def __call__(self, **settings: Any) -> pymysql.Connection:  # noqa: ANN401 - PyMySQL's own arguments
+    def __call__(self, **settings: Any) -> Any:  # noqa: ANN401 - PyMySQL's own arguments and connection
         """A connection, for the first two times."""
-        if not self._left:
+        if len(self._made) == CONNECTIONS_OF_LIBRARY:
             message = "the connection that carries the binlog was lost"
             raise SourceUnavailable(message)
-        self._left -= 1
-        return pymysql.connect(**settings)
+        self._made.append(pymysql.connect(**settings))
+        return self._made[-1]
+
+    def hang_up(self) -> None:
+        """End what has been connected, under the hands of whoever reads from it."""
+        for connection in self._made:
+            with suppress(OSError):
+                # PyMySQL's own close() would wait for the reader, which waits for the server.
+                connection._sock.shutdown(socket.SHUT_RDWR)  # noqa: SLF001
 
 
 class UnexpectedValue(ValueError):
@@ -289,7 +305,7 @@ def _moment(column: Column) -> Converter:
     digits = column.fraction_digits
 
     def convert(value: Any) -> Value:  # noqa: ANN401 - what the library gives is what is checked here
-        if type(value) is not datetime.datetime:
+        if type(value) is not dt.datetime:
             message = "a zero date, which this release cannot tell from NULL"
             raise TypeError(message)
         if column.kind is Kind.TIMESTAMP and value == EPOCH_OF_TIMESTAMP:
@@ -308,7 +324,7 @@ CONVERTERS: dict[Kind, Callable[[Column], Converter]] = {
     Kind.DOUBLE: _exactly(float, float),
     Kind.TEXT: _exactly(str, str),
     Kind.BYTES: lambda column: lambda value: _exactly(bytes, bytes)(column)(_bytes(value)),
-    Kind.DATE: _exactly(datetime.date, lambda value: value.isoformat()),
+    Kind.DATE: _exactly(dt.date, lambda value: value.isoformat()),
     Kind.DATETIME: _moment,
     Kind.TIMESTAMP: _moment,
 }

@@ -24,7 +24,7 @@ from changeover.mysql.preflight import check_source
 from changeover.settings import Settings
 from changeover.status import Status, Statuses
 from changeover.supervisor import Supervisor, parts_of
-from changeover.wiring import check_stores, open_log
+from changeover.wiring import check_stores, has_log, open_log
 
 POLL_S = 0.2
 
@@ -85,6 +85,9 @@ def status(
     """Show how far the pipeline is: rows copied, changes applied, lag."""
     settings = Settings.load(config)
     check_stores(settings)
+    if not has_log(settings):
+        typer.echo("null" if as_json else f"pipeline {settings.pipeline} has not begun: there is no log yet")
+        return
     with Connection(settings.source) as connection, open_log(settings) as log:
         control = ControlSchema(connection, settings.pipeline)
         now = Statuses(control, log, settings.consumer.group).now()

@@ -20,7 +20,7 @@ def run_daemon(part: str, work: Callable[[ShouldStop], None]) -> int:
     traceback.
     """
     configure_logging()
-    log = structlog.get_logger(part)
+    log = structlog.get_logger().bind(part=part)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -28,9 +28,9 @@ def run_daemon(part: str, work: Callable[[ShouldStop], None]) -> int:
         work(stop.is_set)
     except ChangeoverError as error:
         tell = log.warning if isinstance(error, Unavailable) else log.error
-        tell(f"{part} stopped", kind=type(error).__name__, reason=str(error))
+        tell("stopped", kind=type(error).__name__, reason=str(error))
         return status_of(error)
-    log.info(f"{part} ended", asked_to_stop=stop.is_set())
+    log.info("ended", asked_to_stop=stop.is_set())
     return OK
 
 

@@ -186,8 +186,7 @@ def _with_absolute_paths(found: Mapping[str, Any], folder: Path) -> dict[str, An
     absolute = dict(found)
     for section in ("log", "target"):
         values = found.get(section)
-        path = file_of(str(values["url"])) if isinstance(values, dict) and "url" in values else None
-        if path:
+        if isinstance(values, dict) and (path := file_of(str(values.get("url")))):
             absolute[section] = {**values, "url": f"sqlite:{folder / path}"}
     source = found.get("source")
     if isinstance(source, dict) and "password_file" in source:

@@ -114,7 +114,7 @@ class Supervisor:
             part.arguments,
             stdin=subprocess.DEVNULL,
             stderr=self._output,
-            preexec_fn=_die_with_parent,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - a supervisor has one thread
         )
         part.started_s = self._clock()
         log.info("part started", part=part.name, pid=part.process.pid)
@@ -135,5 +135,5 @@ class Supervisor:
 
 
 def _die_with_parent() -> None:
-    """Have the kernel end this process when its supervisor dies: no orphan goes on without anyone watching."""
+    """Have the kernel end this process when its supervisor dies, so that no orphan goes on unwatched."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -17,13 +17,18 @@ def open_log(settings: Settings) -> SQLiteLog:
     return SQLiteLog(_path(settings.log.url, "log.url"), settings.pipeline)
 
 
+def has_log(settings: Settings) -> bool:
+    """Whether the pipeline has begun: its log is there."""
+    return _path(settings.log.url, "log.url").exists()
+
+
 def open_target(settings: Settings) -> SQLiteTarget:
     """The pipeline's target, made if it is not there."""
     return SQLiteTarget(_path(settings.target.url, "target.url"), settings.pipeline)
 
 
 def check_stores(settings: Settings) -> None:
-    """Return if log and target can be opened for writing; raise the error that opening would, making nothing."""
+    """Return if log and target can be opened for writing, else raise as opening would; makes nothing."""
     check_log(_path(settings.log.url, "log.url"), settings.pipeline)
     check_target(_path(settings.target.url, "target.url"), settings.pipeline)
 

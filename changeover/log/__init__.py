@@ -53,7 +53,10 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class GroupProgress:
-    """How far a consumer group is: its offsets, what it has applied through (None: unknown), stale records."""
+    """How far a consumer group is.
+
+    `through` is what it has applied through, None if unknown; `stale` counts records that changed nothing.
+    """
 
     committed: Offsets
     through: Watermark | None

@@ -35,7 +35,8 @@ CREATE TABLE record (topic INTEGER, offset INTEGER, table_definition INTEGER, ke
                      PRIMARY KEY (topic, offset)) WITHOUT ROWID;
 CREATE TABLE capture (generation INTEGER, version TEXT, position TEXT);
 CREATE TABLE watermark (version TEXT PRIMARY KEY, source_ms INTEGER, ends BLOB) WITHOUT ROWID;
-CREATE TABLE consumer_group (name TEXT PRIMARY KEY, through TEXT, through_ms INTEGER, stale INTEGER) WITHOUT ROWID;
+CREATE TABLE consumer_group (name TEXT PRIMARY KEY, through TEXT, through_ms INTEGER, stale INTEGER)
+                            WITHOUT ROWID;
 CREATE TABLE committed (consumer_group TEXT, topic TEXT, offset INTEGER,
                         PRIMARY KEY (consumer_group, topic)) WITHOUT ROWID;
 INSERT INTO capture VALUES (0, NULL, NULL);
@@ -84,14 +85,14 @@ class SQLiteLog:
 
     def progress_of(self, group: str) -> GroupProgress:
         """How far the group is."""
-        with reading(self.connection):
+        with reading():
             offsets = self.connection.execute(
                 "SELECT topic, offset FROM committed WHERE consumer_group = ?", (group,)
             ).fetchall()
             row = self.connection.execute(
                 "SELECT through, through_ms, stale FROM consumer_group WHERE name = ?", (group,)
             ).fetchone()
-        through, through_ms, stale = row or (None, None, 0)
+        through, through_ms, stale = row or (None, 0, 0)
         return GroupProgress(
             committed={Partition(topic, 0): offset for topic, offset in offsets},
             through=Watermark(Version.parse(through), through_ms, {}) if through else None,
@@ -100,13 +101,13 @@ class SQLiteLog:
 
     def ends(self) -> dict[Partition, int]:
         """For each topic the offset behind its last record."""
-        with reading(self.connection):
+        with reading():
             rows = self.connection.execute("SELECT name, end FROM topic").fetchall()
         return {Partition(topic, 0): end for topic, end in rows}
 
     def checkpoint(self) -> Checkpoint | None:
         """Capture's last durable checkpoint."""
-        with reading(self.connection):
+        with reading():
             version, position = self.connection.execute("SELECT version, position FROM capture").fetchone()
         return Checkpoint(Version.parse(version), position) if version else None
 
@@ -219,7 +220,7 @@ class SQLiteReader:
         """Up to `limit` records, from all topics in turn."""
         connection = self._log.connection
         records: list[Record] = []
-        with reading(connection):
+        with reading():
             topics = connection.execute("SELECT id, name, end FROM topic").fetchall()
             behind = [
                 (topic_id, Partition(name, 0))
@@ -244,8 +245,8 @@ class SQLiteReader:
                 [(self._group, partition.topic, offset) for partition, offset in offsets.items()],
             )
             connection.execute(
-                "INSERT INTO consumer_group VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-                "through = excluded.through, through_ms = excluded.through_ms, stale = stale + excluded.stale",
+                "INSERT INTO consumer_group VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET through = "
+                "excluded.through, through_ms = excluded.through_ms, stale = stale + excluded.stale",
                 (self._group, *_through_columns(through), stale),
             )
             _trim_watermarks(connection)
@@ -268,7 +269,7 @@ class SQLiteReader:
 
     def _watermarks_ahead(self) -> list[Watermark]:
         seen = self._through.seen
-        with reading(self._log.connection):
+        with reading():
             rows = self._log.connection.execute(
                 "SELECT version, source_ms, ends FROM watermark WHERE version > ? ORDER BY version",
                 (seen.text if seen else "",),
@@ -292,7 +293,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def reading(connection: sqlite3.Connection) -> Iterator[None]:
+def reading() -> Iterator[None]:
     """Reads outside a transaction, with SQLite's errors translated."""
     try:
         yield
@@ -305,7 +306,7 @@ def _reason(error: sqlite3.Error) -> str:
 
 
 def check(path: Path, pipeline: str) -> None:
-    """Return if the file is a log of the pipeline or can become one; else raise `LogUnusable`. Makes nothing."""
+    """Return if the file is a log of the pipeline or can become one, else raise `LogUnusable`."""
     why = sqlite_file.why_unusable(path)
     if why:
         raise _unusable(path, why)

@@ -2,7 +2,8 @@
 
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from changeover.errors import SettingsInvalid, TableUnfit
 from changeover.mysql.connection import Connection
@@ -42,6 +43,28 @@ KEYS = (
     "ORDER BY table_schema, table_name, seq_in_index"
 )
 
+Name = tuple[str, str]
+"""Schema and table."""
+
+
+class ColumnRow(NamedTuple):
+    """A column as information_schema describes it; empty text where it has NULL."""
+
+    name: str
+    data_type: str
+    column_type: str
+    is_nullable: str
+    character_set: str
+    precision: str
+    extra: str
+
+
+class KeyRow(NamedTuple):
+    """A column of a primary key as information_schema describes it."""
+
+    name: str
+    prefix: str
+
 
 def captured_tables(connection: Connection) -> list[Table]:
     """The tables that the settings include; `TableUnfit` names each that cannot be moved, and why."""
@@ -50,100 +73,94 @@ def captured_tables(connection: Connection) -> list[Table]:
     if not names:
         message = f"source.include names no table: nothing matches {', '.join(source.include)}"
         raise SettingsInvalid(message, hint="Give schema.table, with * for any; see SHOW TABLES.")
-    tables, complaints = _read(connection, names)
-    complaints += _same_names(tables)
+    columns = {name: [ColumnRow(*row) for row in rows] for name, rows in _of(connection, COLUMNS, names)}
+    keys = {name: [KeyRow(*row) for row in rows] for name, rows in _of(connection, KEYS, names)}
+    complaints = [
+        f"{'.'.join(name)}{why}" for name in names for why in _complaints(columns[name], keys[name])
+    ]
+    complaints += _same_names(names)
     if complaints:
         raise TableUnfit("; ".join(complaints), hint="Change the table, or put it in source.exclude.")
-    return tables
+    return [_table(name, columns[name], keys[name]) for name in names]
 
 
-def _captured_names(connection: Connection, source: SourceSettings) -> list[tuple[str, str]]:
+def _captured_names(connection: Connection, source: SourceSettings) -> list[Name]:
     hidden = (*SYSTEM_SCHEMAS, source.control_schema)
     found = connection.query(
         "SELECT table_schema, table_name FROM information_schema.tables "
         "WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY table_schema, table_name"
     )
-    names = [(schema or "", name or "") for schema, name in found if schema not in hidden]
+    names = [(schema, name) for schema, name in found if schema not in hidden]
     return [name for name in names if _matches(name, source.include) and not _matches(name, source.exclude)]
 
 
-def _matches(name: tuple[str, str], patterns: Sequence[str]) -> bool:
+def _matches(name: Name, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(".".join(name), pattern) for pattern in patterns)
 
 
-def _read(connection: Connection, names: list[tuple[str, str]]) -> tuple[list[Table], list[str]]:
+def _of(connection: Connection, sql: str, names: Sequence[Name]) -> Iterator[tuple[Name, list[list[str]]]]:
+    """For each table the query's rows, without the two columns that name it."""
     marks = ", ".join(["(%s, %s)"] * len(names))
-    flat = [part for name in names for part in name]
-    columns: dict[tuple[str, str], list[tuple[str, ...]]] = {name: [] for name in names}
-    for schema, name, *rest in connection.query(COLUMNS.format(marks), flat):
-        columns[schema or "", name or ""].append(tuple(value or "" for value in rest))
-    keys: dict[tuple[str, str], list[tuple[str, str]]] = {name: [] for name in names}
-    for schema, name, column, prefix in connection.query(KEYS.format(marks), flat):
-        keys[schema or "", name or ""].append((column or "", prefix or ""))
-    tables: list[Table] = []
-    complaints: list[str] = []
-    for name in names:
-        found = _complaints(".".join(name), columns[name], keys[name])
-        complaints += found
-        if not found:
-            tables.append(_table(name, columns[name], [column for column, _ in keys[name]]))
-    return tables, complaints
+    rows: dict[Name, list[list[str]]] = {name: [] for name in names}
+    parts = [part for name in names for part in name]
+    for schema, name, *rest in connection.query(sql.format(marks), parts):
+        rows[schema, name].append(rest)
+    yield from rows.items()
 
 
-def _table(name: tuple[str, str], columns: list[tuple[str, ...]], key: list[str]) -> Table:
+def _table(name: Name, columns: Sequence[ColumnRow], key: Sequence[KeyRow]) -> Table:
     return Table(
         schema=name[0],
         name=name[1],
-        key=tuple(key),
+        key=tuple(row.name for row in key),
         columns=tuple(
             Column(
-                name=column,
-                kind=KINDS[data_type],
-                sql_type=column_type,
-                nullable=is_nullable == "YES",
-                fraction_digits=int(precision or 0),
+                name=row.name,
+                kind=KINDS[row.data_type],
+                sql_type=row.column_type,
+                nullable=row.is_nullable == "YES",
+                fraction_digits=int(row.precision or 0),
             )
-            for column, data_type, column_type, is_nullable, _, precision, _ in columns
+            for row in columns
         ),
     )
 
 
-def _complaints(table: str, columns: list[tuple[str, ...]], key: list[tuple[str, str]]) -> list[str]:
-    found = [f"{table}.{column[0]} {why}" for column in columns if (why := _why_unfit(column)) is not None]
+def _complaints(columns: Sequence[ColumnRow], key: Sequence[KeyRow]) -> Iterator[str]:
+    """What stands against the table, each to be put behind its name."""
+    for column in columns:
+        why = _why_unfit(column)
+        if why:
+            yield f".{column.name} {why}"
     if not key:
-        found.append(f"{table} has no primary key")
-    types = {column: data_type for column, data_type, *_ in columns}
-    found += [
-        f"{table}.{column} is a {types[column].upper()} in the primary key, which has no usable order"
-        for column, _ in key
-        if types[column] in UNORDERED_KEYS
-    ]
-    found += [f"{table}.{column} is in the primary key by a prefix only" for column, prefix in key if prefix]
-    return found
+        yield " has no primary key"
+    types = {column.name: column.data_type for column in columns}
+    for name, prefix in key:
+        if types[name] in UNORDERED_KEYS:
+            yield f".{name} is a {types[name].upper()} in the primary key, which has no usable order"
+        if prefix:
+            yield f".{name} is in the primary key by a prefix only"
 
 
-def _why_unfit(column: tuple[str, ...]) -> str | None:
-    _, data_type, column_type, is_nullable, charset, _, extra = column
-    kind = KINDS.get(data_type)
+def _why_unfit(column: ColumnRow) -> str | None:
+    kind = KINDS.get(column.data_type)
     if kind is None:
-        return f"has type {column_type}, which this release cannot read exactly from the binlog"
-    if kind is Kind.TEXT and charset != "utf8mb4":
-        return f"has character set {charset}; this release reads utf8mb4 only"
-    if kind in NULL_HIDES_VALUES and is_nullable == "YES":
-        return f"is a nullable {data_type.upper()}: a zero date could not be told from NULL"
-    if re.search(r"GENERATED|INVISIBLE|ROW START|ROW END", extra, re.IGNORECASE):
-        return f"is {extra.lower()}, which this release does not move"
-    if "compressed" in column_type.lower():
+        return f"has type {column.column_type}, which this release cannot read exactly from the binlog"
+    if kind is Kind.TEXT and column.character_set != "utf8mb4":
+        return f"has character set {column.character_set}; this release reads utf8mb4 only"
+    if kind in NULL_HIDES_VALUES and column.is_nullable == "YES":
+        return f"is a nullable {column.data_type.upper()}: a zero date could not be told from NULL"
+    if re.search(r"GENERATED|INVISIBLE|ROW START|ROW END", column.extra, re.IGNORECASE):
+        return f"is {column.extra.lower()}, which this release does not move"
+    if "compressed" in column.column_type.lower():
         return "is COMPRESSED, which this release cannot read from the binlog"
     return None
 
 
-def _same_names(tables: list[Table]) -> list[str]:
+def _same_names(names: Sequence[Name]) -> Iterator[str]:
     """Two source tables that would be one table in the target, where names know no case."""
-    seen: dict[str, Table] = {}
-    found = []
-    for table in tables:
-        other = seen.setdefault(table.name.lower(), table)
-        if other is not table:
-            found.append(f"{other.full_name} and {table.full_name} would be one table in the target")
-    return found
+    seen: dict[str, Name] = {}
+    for name in names:
+        other = seen.setdefault(name[1].lower(), name)
+        if other is not name:
+            yield f"{'.'.join(other)} and {'.'.join(name)} would be one table in the target"

@@ -1,12 +1,12 @@
 """Connections to the source: text in, text out, and PyMySQL's errors in our own words.
 
-No value is converted by the driver: `query` gives the server's own text, `raw` its bytes. So there is one
+No value is converted by the driver: `raw` gives the server's bytes, `query` their text. So there is one
 place that turns text into values (`changeover.values`), and none in which a driver's taste can change one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Self
+from typing import Any, Self
 
 import pymysql
 from pymysql.constants import CR, ER
@@ -25,6 +25,9 @@ SESSION = (
     "SET SESSION time_zone = '+00:00', SESSION sql_mode = 'STRICT_ALL_TABLES', "
     "SESSION character_set_results = 'utf8mb4'"
 )
+
+ENCODERS: dict[int | type[Any], Callable[..., Any]] = {type_: write for type_, write in encoders.items()}
+"""How parameters are written; that there are no decoders beside them keeps values as they come."""
 
 UNAVAILABLE = frozenset(
     {
@@ -50,30 +53,23 @@ class Connection:
     def __init__(self, source: SourceSettings) -> None:
         self.source = source
         with _translated(f"{source.user}@{source.host}:{source.port}"):
-            self._connection = pymysql.connect(**parameters(source), conv=encoders, use_unicode=False)
+            self._connection = pymysql.connect(**parameters(source), conv=ENCODERS, use_unicode=False)
 
     def raw(self, sql: str, parameters: Sequence[Value] = ()) -> Sequence[tuple[bytes | None, ...]]:
         """The rows as the server's bytes, None for NULL."""
         with _translated(f"{self.source.host}:{self.source.port}"), self._connection.cursor() as cursor:
             cursor.execute(sql, parameters or None)
-            return cursor.fetchall()
+            rows: Sequence[tuple[bytes | None, ...]] = cursor.fetchall()
+            return rows
 
-    def query(self, sql: str, parameters: Sequence[Value] = ()) -> list[tuple[str | None, ...]]:
-        """The rows as the server's text, None for NULL."""
-        return [
-            tuple(None if value is None else value.decode() for value in row)
-            for row in self.raw(sql, parameters)
-        ]
-
-    def one(self, sql: str, parameters: Sequence[Value] = ()) -> tuple[str, ...] | None:
-        """The first row as text, NULL as the empty string; None if there is no row."""
-        rows = self.query(sql, parameters)
-        return tuple(value or "" for value in rows[0]) if rows else None
+    def query(self, sql: str, parameters: Sequence[Value] = ()) -> list[tuple[str, ...]]:
+        """The rows as the server's text, empty for NULL."""
+        return [tuple((value or b"").decode() for value in row) for row in self.raw(sql, parameters)]
 
     def value(self, sql: str, parameters: Sequence[Value] = ()) -> str:
         """The first row's first value as text; empty for NULL or no row."""
-        row = self.one(sql, parameters)
-        return row[0] if row else ""
+        rows = self.query(sql, parameters)
+        return rows[0][0] if rows else ""
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> None:
         """Run a statement and forget what it answers."""
@@ -105,7 +101,7 @@ class Connection:
         self.close()
 
 
-def parameters(source: SourceSettings) -> dict[str, object]:
+def parameters(source: SourceSettings) -> dict[str, Any]:
     """What PyMySQL needs to connect, for this module and for the binlog's own connection."""
     return {
         "host": source.host,

@@ -93,7 +93,7 @@ class ControlSchema:
             (self.pipeline,),
         )
         return [
-            Epoch(int(number or 0), identity or "", int(first or 0), Version.parse(after) if after else None)
+            Epoch(int(number), identity, int(first), Version.parse(after) if after else None)
             for number, identity, first, after in rows
         ]
 

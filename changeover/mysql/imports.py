@@ -138,8 +138,9 @@ class ImportBooks:
     def progress(self) -> list[TableProgress]:
         """How far each table is."""
         rows = self._connection.query(
-            f"SELECT t.table_schema, t.table_name, t.rows_estimated, t.is_cut, coalesce(sum(c.copied_rows), 0), "
-            f"count(c.chunk) - count(c.copied_version) FROM {self._tables} t LEFT JOIN {self._chunks} c "
+            "SELECT t.table_schema, t.table_name, t.rows_estimated, t.is_cut, "
+            "coalesce(sum(c.copied_rows), 0), count(c.chunk) - count(c.copied_version) "
+            f"FROM {self._tables} t LEFT JOIN {self._chunks} c "
             "USING (pipeline, table_schema, table_name) WHERE t.pipeline = %s "
             "GROUP BY t.table_schema, t.table_name, t.rows_estimated, t.is_cut, t.place ORDER BY t.place",
             (self._pipeline,),
@@ -147,9 +148,9 @@ class ImportBooks:
         return [
             TableProgress(
                 table_name=f"{schema}.{name}",
-                rows_estimated=int(estimated or 0),
-                rows_copied=int(copied or 0),
-                chunks_open=int(chunks_open or 0),
+                rows_estimated=int(estimated),
+                rows_copied=int(copied),
+                chunks_open=int(chunks_open),
                 is_cut=is_cut == "1",
             )
             for schema, name, estimated, is_cut, copied, chunks_open in rows
@@ -171,11 +172,14 @@ class ImportBooks:
         return self._connection.value("SELECT GET_LOCK(%s, 0)", (self._lock_name(chunk),)) == "1"
 
     def _is_open(self, chunk: Chunk) -> bool:
-        return self._connection.value(
-            f"SELECT copied_version IS NULL FROM {self._chunks} "
-            "WHERE pipeline = %s AND table_schema = %s AND table_name = %s AND chunk = %s",
-            self._place(chunk),
-        ) == "1"
+        return (
+            self._connection.value(
+                f"SELECT copied_version IS NULL FROM {self._chunks} "
+                "WHERE pipeline = %s AND table_schema = %s AND table_name = %s AND chunk = %s",
+                self._place(chunk),
+            )
+            == "1"
+        )
 
     def _lock_name(self, chunk: Chunk) -> str:
         # Names of locks are the server's, and 64 characters long at most.

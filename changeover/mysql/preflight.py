@@ -24,7 +24,7 @@ REQUIREMENTS = (
 
 
 def check_source(connection: Connection) -> None:
-    """Return if every change will be in the binlog in a form that we read; else `SourceUnfit` says why not."""
+    """Return if the binlog will hold every change in a form that we read, else raise `SourceUnfit`."""
     if "MariaDB" not in connection.value("SELECT @@version"):
         message = "the source is not MariaDB"
         raise SourceUnfit(message, hint="This release reads MariaDB 10.5 and later.")
@@ -40,5 +40,5 @@ def check_source(connection: Connection) -> None:
 
 
 def _variable(connection: Connection, name: str) -> str:
-    row = connection.one("SHOW GLOBAL VARIABLES LIKE %s", (name.replace("_", r"\_"),))
-    return row[1] if row else ""
+    rows = connection.query("SHOW GLOBAL VARIABLES LIKE %s", (name.replace("_", r"\_"),))
+    return rows[0][1] if rows else ""

@@ -190,7 +190,7 @@ class SQLiteTarget:
 
 
 def check(path: Path, pipeline: str) -> None:
-    """Return if the file is the pipeline's target or can become it; else `TargetUnusable`. Makes nothing."""
+    """Return if the file is the pipeline's target or can become it, else raise `TargetUnusable`."""
     why = sqlite_file.why_unusable(path)
     if why:
         raise _unusable(path, why)
