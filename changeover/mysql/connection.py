@@ -26,7 +26,7 @@ SESSION = (
     "SESSION character_set_results = 'utf8mb4'"
 )
 
-ENCODERS: dict[int | type[Any], Callable[..., Any]] = {type_: write for type_, write in encoders.items()}
+ENCODERS: dict[Any, Any] = dict(encoders)
 """How parameters are written; that there are no decoders beside them keeps values as they come."""
 
 UNAVAILABLE = frozenset(

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -75,7 +76,7 @@ class Race:
         self.cursor = 0
         self._threads = [threading.Thread(target=self._write, args=(seed,)) for seed in range(WRITERS)]
 
-    def __enter__(self) -> "Race":
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
