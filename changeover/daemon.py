@@ -1,9 +1,11 @@
 """How each long-running program here starts, stops and fails: signals, log lines and exit statuses."""
 
+import logging
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from typing import TextIO
 
 import structlog
 
@@ -34,14 +36,16 @@ def run_daemon(part: str, work: Callable[[ShouldStop], None]) -> int:
     return OK
 
 
-def configure_logging() -> None:
-    """One event a line on standard error: for people on a terminal, JSON elsewhere."""
-    is_terminal = sys.stderr.isatty()
+def configure_logging(output: TextIO | None = None) -> None:
+    """One event a line, on standard error by default: for people on a terminal, JSON elsewhere."""
+    output = output or sys.stderr
+    is_terminal = output.isatty()
     structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(output),
     )

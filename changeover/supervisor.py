@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import TextIO
 
 import structlog
 
@@ -72,7 +72,7 @@ class Supervisor:
     def __init__(
         self,
         parts: Sequence[Part],
-        output: IO[bytes] | None = None,
+        output: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.parts = parts

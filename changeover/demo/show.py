@@ -28,6 +28,7 @@ class Show:
         self._began_s = time.monotonic()
         self._next_line_s = 0.0
         self._events: list[Text] = []
+        self._figures: Mapping[str, str] = {}
         self._copied = Progress(
             TextColumn("{task.description:<22}"),
             BarColumn(bar_width=40),
@@ -38,7 +39,6 @@ class Show:
         )
         self._task = self._copied.add_task("rows filled in", total=None)
         self._live = Live(console=console, get_renderable=self._picture, refresh_per_second=5, transient=True)
-        self._figures: Mapping[str, str] = {}
 
     def __enter__(self) -> Self:
         """Begin to show."""
@@ -74,8 +74,8 @@ class Show:
         if not self._console.is_terminal and time.monotonic() >= self._next_line_s:
             self._next_line_s = time.monotonic() + LINE_EVERY_S
             eta = self._copied.tasks[0].time_remaining
-            copied = f"rows copied {now.rows_copied:,} of {now.rows_total:,}"
-            wait = "" if now.is_import_logged or eta is None else f" (ETA {eta:.0f} s)"
+            copied = f"rows copied {now.rows_copied:,} of {f'{now.rows_total:,}' if now.rows_total else 'as yet unknown'}"
+            wait = f" (ETA {eta:.0f} s)" if eta and not now.is_import_logged else ""
             figures = ", ".join(f"{name} {value}" for name, value in self._figures.items())
             self._print(f"{time.monotonic() - self._began_s:6.1f} s  {copied}{wait}, {figures}")
 

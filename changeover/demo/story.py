@@ -10,12 +10,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TextIO
 
 from rich.console import Console
 
+from changeover.daemon import configure_logging
 from changeover.demo import oracle, records
 from changeover.demo.server import PrivateMariaDB
 from changeover.demo.show import Show, changes_captured
@@ -77,14 +78,6 @@ KILLS = (
 )
 
 
-@dataclass(slots=True)
-class Figures:
-    """What the demo counts on its way."""
-
-    kills: list[str] = field(default_factory=list)
-    lags_ms: list[int] = field(default_factory=list)
-
-
 class DemoFailed(ChangeoverError):
     """The demo did not get to its end."""
 
@@ -95,43 +88,37 @@ def tell(plan: Plan, console: Console) -> bool:
         show.event(f"a private MariaDB runs on port {server.port}; everything else is in {folder}")
         _fill(server, plan, show)
         settings, config = _settings(server, folder)
-        figures = Figures()
         with (
-            (folder / "daemons.log").open("ab") as output,
+            (folder / "daemons.log").open("a") as output,
             _writer(server, plan) as writer,
             _pipeline(settings, config, output) as supervisor,
             Connection(settings.source) as connection,
             open_log(settings) as log,
         ):
             statuses = Statuses(ControlSchema(connection, settings.pipeline), log, settings.consumer.group)
-            story = _Story(plan, show, supervisor, statuses, writer, figures)
+            story = Story(plan, show, supervisor, statuses, writer)
             story.until_steady()
             written = story.stop_writer()
             last = story.drain(BoundedReader(connection, settings.pipeline, "demo"))
         show.event("every row of every table is compared both ways by the oracle")
         compared = _compare(server, folder)
-        _end(show, plan, last, written, figures, compared)
+        _end(show, last, written, story, compared)
         return compared.difference_count == 0
 
 
-class _Story:
-    """The middle of the demo, while everything runs."""
+class Story:
+    """The middle of the demo, while everything runs; `kills` and `lags_ms` are what it counts on its way."""
 
-    def __init__(  # noqa: PLR0913 - the cast
-        self,
-        plan: Plan,
-        show: Show,
-        supervisor: Supervisor,
-        statuses: Statuses,
-        writer: "Writer",
-        figures: Figures,
+    def __init__(
+        self, plan: Plan, show: Show, supervisor: Supervisor, statuses: Statuses, writer: "Writer"
     ) -> None:
+        self.kills: list[str] = []
+        self.lags_ms: list[int] = []
         self._plan = plan
         self._show = show
         self._supervisor = supervisor
         self._statuses = statuses
         self._writer = writer
-        self._figures = figures
         self._to_kill = list(KILLS)
 
     def until_steady(self) -> None:
@@ -144,7 +131,7 @@ class _Story:
                     self._show.event("all rows are copied and applied; capture keeps the target in step")
                     steady_since = time.monotonic()
                 if now.lag_ms is not None:
-                    self._figures.lags_ms.append(now.lag_ms)
+                    self.lags_ms.append(now.lag_ms)
                 if time.monotonic() - steady_since >= self._plan.steady_s:
                     return
 
@@ -193,7 +180,7 @@ class _Story:
             self._to_kill.pop(0)  # a worker that has already finished cannot be killed
         elif is_due and part.process is not None and part.is_running:
             part.process.send_signal(signal.SIGKILL)
-            self._figures.kills.append(kill.part)
+            self.kills.append(kill.part)
             self._show.event(
                 f"{kill.part} (pid {part.process.pid}) is killed with SIGKILL, and will come back"
             )
@@ -252,7 +239,8 @@ def _writer(server: PrivateMariaDB, plan: Plan) -> Iterator[Writer]:
 
 
 @contextmanager
-def _pipeline(settings: Settings, config: Path, output: IO[bytes]) -> Iterator[Supervisor]:
+def _pipeline(settings: Settings, config: Path, output: TextIO) -> Iterator[Supervisor]:
+    configure_logging(output)  # the supervisor's lines beside those of its daemons
     supervisor = Supervisor(parts_of(settings, config), output)
     try:
         yield supervisor
@@ -273,7 +261,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 def _fill(server: PrivateMariaDB, plan: Plan, show: Show) -> None:
     connection = server.connect()
     records.create(connection)
-    records.fill(connection, plan.rows, plan.seed, show.filled)
+    records.fill(connection, plan.rows, plan.seed, on_progress=show.filled)
     connection.close()
     show.event(f"the sample database {records.SCHEMA} has at least {plan.rows:,} rows")
 
@@ -293,13 +281,8 @@ def _compare(server: PrivateMariaDB, folder: Path) -> oracle.Comparison:
         connection.close()
 
 
-def _end(  # noqa: PLR0913 - all that the table shows
-    show: Show,
-    plan: Plan,
-    last: Status,
-    written: dict[str, int],
-    figures: Figures,
-    compared: oracle.Comparison,
+def _end(
+    show: Show, last: Status, written: dict[str, int], story: Story, compared: oracle.Comparison
 ) -> None:
     show.result(
         "moved while it was written to",
@@ -308,8 +291,8 @@ def _end(  # noqa: PLR0913 - all that the table shows
             "transactions written meanwhile": f"{written['transactions']:,}",
             "changes captured": f"{changes_captured(last):,}",
             "stale writes skipped": f"{last.stale:,}",
-            "processes killed with SIGKILL": f"{len(figures.kills)} ({', '.join(figures.kills)})",
-            "lag in step, median / worst": _lag(figures.lags_ms),
+            "processes killed with SIGKILL": f"{len(story.kills)} ({', '.join(story.kills)})",
+            "lag in step, median / worst": _lag(story.lags_ms),
             "rows compared, source / target": f"{_total(compared.rows_source)} / {_total(compared.rows_target)}",
             "differences": f"{compared.difference_count:,}",
         },

@@ -39,7 +39,7 @@ class Pipeline:
         self.config = write_settings(server, schema, folder, extra=extra)
         self.settings = Settings.load(self.config)
         wanted = [part for part in parts_of(self.settings, self.config) if not parts or part.name in parts]
-        self._output = (folder / "daemons.log").open("ab")
+        self._output = (folder / "daemons.log").open("a")
         self.supervisor = Supervisor(wanted, self._output)
 
     def __enter__(self) -> Self:
