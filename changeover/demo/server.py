@@ -82,7 +82,7 @@ class PrivateServerError(Exception):
 
 
 class ServerNotFound(PrivateServerError):
-    """This machine has no MariaDB server to start."""
+    """No MariaDB server is installed here that could be started."""
 
     hint = (
         "Install it, on Debian and Ubuntu with `apt-get install mariadb-server-core` (it starts no service)."
@@ -182,7 +182,7 @@ class PrivateMariaDB:
         self.start()
 
     def close(self) -> None:
-        """Remove the server and its folder. Nothing of the data is wanted any more, so it need not be clean."""
+        """Remove the server and its folder; the data are not wanted any more, so it need not end cleanly."""
         atexit.unregister(self.close)
         self.kill()
         if self._folder is not None:
@@ -304,7 +304,7 @@ def _private_file(path: Path, text: str) -> Iterator[Path]:
 
 def _run_install(command: list[str], log: Path) -> None:
     with log.open("wb") as output:
-        done = subprocess.run(  # noqa: S603 - our own command, no shell
+        done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -320,7 +320,7 @@ def _run_install(command: list[str], log: Path) -> None:
 
 
 def _spawn(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - our own command, no shell
+    return subprocess.Popen(
         command,
         cwd=folder,
         stdin=subprocess.DEVNULL,

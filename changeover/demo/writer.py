@@ -2,8 +2,8 @@
 
     python -P -m changeover.demo.writer --port 3306 --user root --rate 300
 
-The password comes from the environment variable CHANGEOVER_DEMO_PASSWORD. At SIGTERM or SIGINT the writer ends
-its current transaction and prints one JSON line with what it has done. What it writes is what is hard to follow:
+The password comes from the environment variable CHANGEOVER_DEMO_PASSWORD. At SIGTERM or SIGINT the writer
+ends its current transaction and prints one JSON line with what it has done. It writes what is hard to follow:
 keys that change and come back, deletes and inserts of one key in one transaction, rollbacks, hot rows.
 """
 
@@ -17,6 +17,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -165,7 +166,7 @@ class Pace:
 
 
 class Work:
-    """One transaction under way: its statements, the rows they changed, and what holds once it is committed."""
+    """One transaction under way: its statements, the rows they changed, and what to do after its commit."""
 
     def __init__(self, cursor: "Cursor") -> None:
         self._cursor = cursor
@@ -184,7 +185,7 @@ class Work:
 
     def when_committed(self, act: Callable[[K], None], *keys: K) -> None:
         """Call `act` with each key after the commit, not at all if there is none."""
-        self._when_committed.extend(lambda key=key: act(key) for key in keys)
+        self._when_committed.extend(partial(act, key) for key in keys)
 
     def committed(self) -> None:
         """Do what was kept for after the commit."""
@@ -196,22 +197,22 @@ class Application:
     """The transactions of the application, one method for each kind; each leaves the commit to its caller."""
 
     def __init__(self, connection: "Connection[Any]", seed: int) -> None:
-        chance = random.Random(seed)
+        chance = random.Random(seed)  # noqa: S311 - no secrets
         # New keys do not come from the seed: a second run with it must not meet the keys of the first one.
         fresh = random.SystemRandom()
         self._records = Records(chance)
         self._choices = chance.choices
         self._citizens = Keys(
             chance,
-            _keys(connection, f"SELECT cpr FROM {SCHEMA}.citizen LIMIT %s"),  # noqa: S608 - our own name
+            _keys(connection, f"SELECT cpr FROM {SCHEMA}.citizen LIMIT %s"),
             lambda: citizen_number(fresh.randrange(CITIZENS_MAX)),
         )
         self._dispensings = Keys(
             chance,
-            _keys(connection, f"SELECT id FROM {SCHEMA}.dispensing LIMIT %s"),  # noqa: S608 - our own name
+            _keys(connection, f"SELECT id FROM {SCHEMA}.dispensing LIMIT %s"),
             lambda: fresh.getrandbits(64),
         )
-        self._medicines = _keys(connection, f"SELECT id FROM {SCHEMA}.medicine LIMIT %s")  # noqa: S608 - our own name
+        self._medicines = _keys(connection, f"SELECT id FROM {SCHEMA}.medicine LIMIT %s")
         self._batches: deque[list[int]] = deque(maxlen=3)
 
     def next_kind(self) -> "Kind":
@@ -243,15 +244,16 @@ class Application:
         """Update one row of a composite key."""
         _, _, medicine, status, dose, a_day, text, *_ = self._prescription("", 0)
         work.run(
-            "UPDATE prescription SET medicine_id = %s, status = %s, dose = %s, doses_a_day = %s, instructions = %s"
-            " WHERE cpr = %s AND number = %s",
+            "UPDATE prescription SET medicine_id = %s, status = %s, dose = %s, doses_a_day = %s,"
+            " instructions = %s WHERE cpr = %s AND number = %s",
             *(medicine, status, dose, a_day, text, self._citizens.pick(), self._records.pick((1, 2, 2, 3))),
         )
 
     def update_medicine(self, work: Work) -> None:
         """Update one row of a small table."""
         work.run(
-            "UPDATE medicine SET price = price + %s, stock_change = %s, half_life_h = %s, barcode = %s WHERE id = %s",
+            "UPDATE medicine SET price = price + %s, stock_change = %s, half_life_h = %s, barcode = %s"
+            " WHERE id = %s",
             f"{self._records.below(100) - 50}.{self._records.below(10**15):030}",
             self._records.below(2_000) - 1_000,
             self._records.below(10**6) / 7,
@@ -361,8 +363,8 @@ class Application:
     def _update_dispensing(self, work: Work, key: int) -> None:
         _, _, _, _, quantity, paid, balance, fridge, grams, receipt, *_ = self._dispensing(key)
         work.run(
-            "UPDATE dispensing SET quantity = %s, paid = %s, balance_oere = %s, fridge_c = %s, dispensed_g = %s,"
-            " receipt = %s WHERE id = %s",
+            "UPDATE dispensing SET quantity = %s, paid = %s, balance_oere = %s, fridge_c = %s,"
+            " dispensed_g = %s, receipt = %s WHERE id = %s",
             *(quantity, paid, balance, fridge, grams, receipt, key),
         )
 
@@ -520,7 +522,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _unsigned(keys: Sequence[int]) -> str:
-    """A place for each key. With literals on both sides of 2^63, MariaDB compares as DECIMAL, without an index."""
+    """A place for each key in an IN list.
+
+    With plain literals on both sides of 2^63, MariaDB compares as DECIMAL and scans the table: measured
+    150 ms for 300 keys of 80,000 rows.
+    """
     return ", ".join(["CAST(%s AS UNSIGNED)"] * len(keys))
 
 

@@ -4,7 +4,7 @@ No value is converted by the driver: `raw` gives the server's bytes, `query` the
 place that turns text into values (`changeover.values`), and none in which a driver's taste can change one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 

@@ -27,13 +27,13 @@ def test_two_tables_share_a_fingerprint_only_if_they_are_the_same(one: Table, ot
         replace(CITIZEN, columns=CITIZEN.columns[::-1]),
         replace(CITIZEN, key=("id", "name")),
         *(
-            replace(CITIZEN, columns=(replace(CITIZEN.columns[0], **{part: value}), CITIZEN.columns[1]))
-            for part, value in {
-                "kind": Kind.DECIMAL,
-                "sql_type": "bigint",
-                "nullable": True,
-                "fraction_digits": 1,
-            }.items()
+            replace(CITIZEN, columns=(first, *CITIZEN.columns[1:]))
+            for first in (
+                replace(CITIZEN.columns[0], kind=Kind.DECIMAL),
+                replace(CITIZEN.columns[0], sql_type="bigint(20)"),
+                replace(CITIZEN.columns[0], nullable=True),
+                replace(CITIZEN.columns[0], fraction_digits=1),
+            )
         ),
     ],
 )

@@ -33,12 +33,11 @@ def test_only_what_text_would_have_made_is_a_version(text: str) -> None:
         "",
         "0" * 31,
         "0" * 33,
-        "0000000100000000000000 2A00000001",
-        "0000000100000000000000" + "2A" + "00000001",  # upper case sorts before lower case
+        "00000001000000000000002A00000001",  # upper case sorts before lower case
         "+0000001000000000000002a00000001",
         "0000_001000000000000002a00000001",
         " 0000001000000000000002a00000001",
-        "٠" * 32,
+        "\u0660" * 32,  # int() reads these digits too
     ],
 )
 def test_what_looks_like_a_version_and_is_none_is_refused(text: str) -> None:

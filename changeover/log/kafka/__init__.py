@@ -1,0 +1,11 @@
+"""The log on Kafka: how it runs for real, over many machines.
+
+| topic | cleanup | holds |
+|---|---|---|
+| `<pipeline>.<schema>.<table>` | delete | changes, keyed by the row's key, in Kafka's own murmur2 partitions |
+| `<pipeline>.progress` | delete | watermarks with end offsets |
+| `<pipeline>.control` | compact | the log's identity, its topics, table definitions, capture's checkpoint |
+
+Capture appends in transactions of one transactional id, so a newer capture fences it. Import workers have ids
+of their own. A producer after an error is thrown away, for the outcome of its transaction is not known.
+"""
