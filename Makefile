@@ -31,7 +31,7 @@ demo: $(VENV)/requirements.installed mariadb ## migrate a live database, here an
 TESTS ?=
 
 .PHONY: test
-test: lint mariadb ## run every check, then the tests; TESTS=… names some of them, or options for pytest
+test: lint mariadb mysql kafka ## run every check, then the tests; TESTS=… names some of them, or options for pytest
 	$(BIN)/pytest $(TESTS)
 
 .PHONY: lint
@@ -72,3 +72,7 @@ $(VENV)/%.installed: %.lock pyproject.toml | $(VENV)/made
 .PHONY: mariadb
 mariadb:
 	@scripts/need mariadb
+
+.PHONY: mysql kafka
+mysql kafka:
+	@scripts/need $@ >/dev/null

@@ -98,6 +98,12 @@ class Fenced(Stopped):
     hint = "Run one of them only; the newer one goes on."
 
 
+class LogTrimmed(Stopped):
+    """The log no longer holds records that were never read: changes are missing in the target."""
+
+    hint = "Import the tables again under a new pipeline name, and keep records for longer."
+
+
 # -- the target -------------------------------------------------------------------------------------------
 
 

@@ -155,65 +155,18 @@ DAYS = 36_525
 SERIALS = 10_000
 CITIZENS_MAX = DAYS * SERIALS
 
-FIRST_NAMES = [
-    "Anne",
-    "Bodil",
-    "Cæcilie",
-    "Dorthe",
-    "Ellen",
-    "Freja",
-    "Gudrun",
-    "Håkon",
-    "Ida",
-    "Jørgen",
-    "Kirsten",
-    "Lærke",
-    "Mette",
-    "Niels",
-    "Ove",
-    "Pernille",
-    "Rasmus",
-    "Søren",
-    "Troels",
-    "Ulla",
-    "Vibeke",
-    "Åge",
-    "Æskil",
-    "Øjvind",
-    "Nour",
-    "Łukasz",
-    "Siân",
-    "Naïma",
-    "Đặng",
-    "José",
-]
-LAST_NAMES = [
-    "Andersen",
-    "Bøgh",
-    "Christensen",
-    "Dalgård",
-    "Enevoldsen",
-    "Frandsen",
-    "Grønbæk",
-    "Høj",
-    "Iversen",
-    "Jørgensen",
-    "Kjær",
-    "Lauritsen",
-    "Møller",
-    "Nygård",
-    "Overgård",
-    "Poulsen",
-    "Rømer",
-    "Sørensen",
-    "Thygesen",
-    "Væver",
-    "Østergaard",
-    "Ågesen",
-    "Nielsen-Ørum",
-    "O'Brien",
-    "Şahin",
-]
+# fmt: off
+FIRST_NAMES = (
+    "Anne", "Bodil", "Cæcilie", "Dorthe", "Ellen", "Freja", "Gudrun", "Håkon", "Ida", "Jørgen", "Kirsten",
+    "Lærke", "Mette", "Niels", "Ove", "Pernille", "Rasmus", "Søren", "Troels", "Ulla", "Vibeke", "Åge",
+    "Æskil", "Øjvind", "Nour", "Łukasz", "Siân", "Naïma", "Đặng", "José",
+)
+LAST_NAMES = (
+    "Andersen", "Bøgh", "Christensen", "Dalgård", "Enevoldsen", "Frandsen", "Grønbæk", "Høj", "Iversen",
+    "Jørgensen", "Kjær", "Lauritsen", "Møller", "Nygård", "Overgård", "Poulsen", "Rømer", "Sørensen",
+    "Thygesen", "Væver", "Østergaard", "Ågesen", "Nielsen-Ørum", "O'Brien", "Şahin",
+)
+# fmt: on
 STREETS = (
     "Nørregade",
     "Åboulevarden",
@@ -333,7 +286,7 @@ class Records:
         self._addresses = [_address(chance) for _ in range(POOL)] + [None] * (POOL // 20)
         self._details = [_details(chance) for _ in range(POOL // 10)] + [None] * (POOL // 100)
         self._notes = [*NOTES, *NOTES, "".join(f"{note} " for note in NOTES) * 3, None, None]
-        self._fingerprints = [*(chance.randbytes(32) for _ in range(POOL)), b"", None]
+        self._fingerprints = [chance.randbytes(32) for _ in range(POOL)] + [None] * (POOL // 20)
         self._blobs = [chance.randbytes(size % 49) for size in range(POOL)] + [None] * (POOL // 20)
 
     def pick(self, among: Sequence[T]) -> T:

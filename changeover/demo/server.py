@@ -33,6 +33,9 @@ STOP_S_MAX = 30.0
 """A clean shutdown flushes a buffer pool of at most 256 MB. Whoever is not done by then is killed."""
 
 POLL_S = 0.02
+FOLDERS = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
+"""Where to look beyond PATH: Debian keeps the server in /usr/sbin, which a user's PATH lacks."""
+
 CONNECT_TIMEOUT_S = 10
 ERROR_LOG_CHARACTERS = 2_000
 
@@ -266,8 +269,8 @@ class PrivateMariaDB:
 
 
 def _program(name: str) -> str:
-    """The path of a MariaDB program. Debian keeps the server in /usr/sbin, which a user's PATH lacks."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    """The path of a program of MariaDB's."""
+    found = shutil.which(name) or shutil.which(name, path=FOLDERS)
     if found is None:
         message = f"{name} was not found on PATH or in /usr/sbin"
         raise ServerNotFound(message)

@@ -252,9 +252,8 @@ class Application:
     def update_medicine(self, work: Work) -> None:
         """Update one row of a small table."""
         work.run(
-            "UPDATE medicine SET price = price + %s, stock_change = %s, half_life_h = %s, barcode = %s"
-            " WHERE id = %s",
-            f"{self._records.below(100) - 50}.{self._records.below(10**15):030}",
+            "UPDATE medicine SET price = %s, stock_change = %s, half_life_h = %s, barcode = %s WHERE id = %s",
+            f"{self._records.below(5_000)}.{self._records.below(10**15):030}",
             self._records.below(2_000) - 1_000,
             self._records.below(10**6) / 7,
             self._records.below(2**63) * 2 + 1,

@@ -65,7 +65,7 @@ class Cluster:
             "partitioner": "murmur2",
         }
 
-    def consumer(self, group: str) -> dict[str, object]:
+    def consumer(self, group: str, *, tells_end: bool = False) -> dict[str, object]:
         """Settings for a consumer that sees committed transactions only, and commits when it is told to."""
         return {
             **self.admin(),
@@ -75,7 +75,7 @@ class Cluster:
             "isolation.level": "read_committed",
             # Offsets that are gone are an error: to begin elsewhere would be to skip or to repeat unasked.
             "auto.offset.reset": "error",
-            "enable.partition.eof": True,
+            "enable.partition.eof": tells_end,
         }
 
 
@@ -93,7 +93,9 @@ def error_of(error: KafkaError, servers: str) -> ChangeoverError:
     if error.code() in FENCED:
         return Fenced("a newer process has taken over this log")
     if error.code() in UNUSABLE:
-        return LogUnusable(f"Kafka at {servers} refuses: {error.str()}", hint="See `changeover topics check`.")
+        return LogUnusable(
+            f"Kafka at {servers} refuses: {error.str()}", hint="See `changeover topics check`."
+        )
     hint = "Check that the brokers run and can be reached from here; the work goes on by itself."
     return LogUnavailable(f"Kafka at {servers} did not answer: {error.str()}", hint=hint)
 

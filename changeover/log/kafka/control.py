@@ -26,7 +26,7 @@ class ControlTopic:
         self._servers = cluster.servers
         self.values: dict[bytes, bytes] = {}
         with translated(self._servers):
-            self._consumer = Consumer(cluster.consumer(f"{pipeline}.control"))
+            self._consumer = Consumer(cluster.consumer(f"{pipeline}.control", tells_end=True))
             self._consumer.assign([TopicPartition(self.name, 0, 0)])
         self._position = 0
 

@@ -139,9 +139,7 @@ def _kept(wanted: Wanted) -> dict[str, str]:
     return {"cleanup.policy": "delete", "retention.ms": str(wanted.retention_ms), "retention.bytes": "-1"}
 
 
-def _config_complaints(
-    name: str, config: Mapping[str, Any], wanted: Wanted, cleanup: str
-) -> Iterable[str]:
+def _config_complaints(name: str, config: Mapping[str, Any], wanted: Wanted, cleanup: str) -> Iterable[str]:
     value = {key: entry.value for key, entry in config.items()}
     if value["cleanup.policy"] != cleanup:
         yield f"topic {name} has cleanup.policy {value['cleanup.policy']}, not {cleanup}"
