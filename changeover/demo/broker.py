@@ -14,7 +14,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -33,6 +34,13 @@ STOP_S_MAX = 30.0
 """A clean shutdown takes half a second. Whoever is not done by then is killed."""
 
 POLL_S = 0.1
+REQUEST_TIMEOUT_S = 1.0
+
+IMPATIENT: Mapping[str, str | int] = {
+    "reconnect.backoff.ms": 20,
+    "reconnect.backoff.max.ms": 100,
+    "log_level": 0,  # that nobody answers yet is no news
+}
 
 OPTIONS: Mapping[str, str] = {
     "process.roles": "broker,controller",
@@ -55,7 +63,7 @@ OPTIONS: Mapping[str, str] = {
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.num.partitions": "4",
     "share.coordinator.state.topic.num.partitions": "1",
-    # After a kill, the broker may come back only when the session of the killed one has run out: 9 s by default.
+    # After a kill, the broker may come back only when the killed one's session has run out: 9 s by default.
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "200",
     # By default 128 MB of the heap, taken at the start.
@@ -69,6 +77,7 @@ JVM = (
     "-XX:TieredStopAtLevel=1",  # compile fast rather than well: most of these live for seconds
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",  # its file in the system's temporary folder would outlive a kill
+    "-Dlog4j2.configurationFile=log4j2.properties",
 )
 
 LOGGING = """\
@@ -77,6 +86,8 @@ appender.console.type = Console
 appender.console.name = console
 appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d %p %m (%c{1})%n
+logger.settings.name = org.apache.kafka.common.config
+logger.settings.level = WARN
 rootLogger.level = INFO
 rootLogger.appenderRef.console.ref = console
 """
@@ -99,9 +110,10 @@ class BrokerFailed(PrivateServerError):
 class PrivateKafka:
     """A Kafka broker of one's own, up inside the `with` block, gone with all its data after it.
 
-    Its data lie in a new folder inside `parent` (the system's temporary folder if None). `options` are entries
-    of server.properties that replace or extend `OPTIONS`; one that is None is left out. Beside PLAINTEXT it
-    listens for each security protocol of `listeners` ("SSL", "SASL_PLAINTEXT", "SASL_SSL"), at `address`.
+    Its data lie in a new folder inside `parent` (the system's temporary folder if None). `options` are
+    entries of server.properties that replace or extend `OPTIONS`; one that is None is left out. Beside
+    PLAINTEXT it listens for each security protocol of `listeners` ("SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+    at `address(listener)`.
     """
 
     host = "127.0.0.1"
@@ -164,14 +176,19 @@ class PrivateKafka:
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Return once the broker serves clients, with the data it had; or raise `BrokerNotFound`, `BrokerFailed`."""
+        """Return once the broker serves clients, with the data it had.
+
+        Raises `BrokerNotFound` or `BrokerFailed`.
+        """
         if self._process is not None:
             return
-        command = _kafka(self._folder)
+        java, libraries = _java(), _libraries()
         if self._folder is None:
             self._install()
-            command = _kafka(self._folder)
         self._write_properties()
+        command = [java, *JVM, f"-Djava.io.tmpdir={self.folder}", "-cp", f"{libraries}/*"]
+        if not (self.folder / "data" / "meta.properties").exists():
+            self._format(command)
         self._process = _spawn([*command, "kafka.Kafka", "server.properties"], self.folder, self._log)
         self._await_answer(self._process)
 
@@ -233,24 +250,108 @@ class PrivateKafka:
         self._folder = Path(tempfile.mkdtemp(prefix="changeover-kafka-", dir=self._parent)).absolute()
         (self._folder / "log4j2.properties").write_text(LOGGING, encoding="utf-8")
 
-    def _format(self, command: list[str]) -> None:
-        process = _spawn(
-            [*command, "kafka.tools.StorageTool", "format", "-c", "server.properties", "-t", _cluster_id()],
-            self.folder,
-            self._log,
-        )
-        if process.wait(START_S_MAX) != 0:
-            raise BrokerFailed(f"Kafka could not format its storage:\n{_tail(self._log)}\n")
-
     def _write_properties(self) -> None:
-        # An own folder has mode 0700, so the passwords that options may hold are ours alone.
-        lines = (f"{name}={_escaped(value)}\n" for name, value in self.options.items())
+        # Each time, since `options` may have changed. Our folder has mode 0700: passwords in it stay with us.
+        lines = [f"{name}={_escaped(value)}\n" for name, value in self.options.items()]
         (self.folder / "server.properties").write_text("".join(lines), encoding="ascii")
 
+    def _format(self, command: list[str]) -> None:
+        arguments = ["--ignore-formatted", "-c", "server.properties", "-t", _cluster_id()]
+        command = [*command, "kafka.tools.StorageTool", "format", *arguments]
+        if not _run(command, self.folder, self._log):
+            raise BrokerFailed(
+                f"Kafka could not format its storage; its log ends with:\n{_tail(self._log)}\n"
+            )
+
     def _await_answer(self, process: subprocess.Popen[bytes]) -> None:
-        pass
+        deadline = time.monotonic() + self._start_s_max
+        client = AdminClient({"bootstrap.servers": self.bootstrap, **IMPATIENT})
+        while process.poll() is None and time.monotonic() < deadline:
+            if _serves(client):
+                return
+            time.sleep(POLL_S)
+        self.kill()
+        raise BrokerFailed(f"Kafka did not come up; its log ends with:\n{_tail(self._log)}\n")
 
     def _reap(self) -> None:
         if self._process is not None:
             self._process.wait()
             self._process = None
+
+
+def _java() -> str:
+    found = shutil.which("java")
+    if found is None:
+        raise BrokerNotFound("java was not found on PATH")
+    return found
+
+
+def _libraries() -> Path:
+    """The folder with Kafka's jars."""
+    folder = Path(os.environ.get("CHANGEOVER_KAFKA") or _cached(f"kafka-{VERSION}")) / "libs"
+    if not any(folder.glob("kafka_2.13-*.jar")):
+        raise BrokerNotFound(f"there is no Kafka in {folder}")
+    return folder
+
+
+def _cached(name: str) -> Path:
+    """Where `scripts/need` keeps what it got."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "changeover" / name
+
+
+def _free_ports(count: int) -> Iterator[int]:
+    """As many ports, no two of them alike."""
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(_free_port())
+    return iter(ports)
+
+
+def _cluster_id() -> str:
+    """A random one: 16 bytes, the first of them fixed, or the text could begin with `-` as options do."""
+    return base64.urlsafe_b64encode(b"c" + secrets.token_bytes(15)).decode().rstrip("=")
+
+
+def _escaped(value: str) -> str:
+    r"""The value as a properties file takes it, which knows JSON's escapes.
+
+    >>> print(_escaped("line\nü"))
+    line\n\u00fc
+    """
+    return json.dumps(value)[1:-1]
+
+
+def _serves(client: AdminClient) -> bool:
+    """Whether the broker answers, and counts itself among those that clients may use."""
+    try:
+        return bool(client.list_topics(timeout=REQUEST_TIMEOUT_S).brokers)
+    except KafkaException:
+        return False
+
+
+def _run(command: list[str], folder: Path, log: Path, environment: Mapping[str, str] | None = None) -> bool:
+    """Whether the command did its work, within `START_S_MAX`."""
+    process = _spawn(command, folder, log, environment)
+    try:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(START_S_MAX)
+    finally:
+        process.kill()
+        process.wait()
+    return process.returncode == 0
+
+
+def _spawn(
+    command: list[str], folder: Path, log: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C on the terminal is for us; we then end the broker
+            preexec_fn=_die_with_parent(),  # noqa: PLW1509 - see there
+        )

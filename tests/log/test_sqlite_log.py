@@ -1,0 +1,116 @@
+"""The log in a SQLite file: the contract of every log, and what only a file can do."""
+
+import functools
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import changeover.log.sqlite
+from changeover.errors import LogUnavailable, LogUnusable
+from changeover.log.sqlite import SQLiteLog
+from tests.contracts.log import LogContract, beat, behind, checkpoint, entry, take
+from tests.support.workers import append_each, spawned
+
+PIPELINE = "moving"
+
+
+class TestSQLiteLog(LogContract):
+    @pytest.fixture
+    def open_log(self, tmp_path: Path) -> Callable[[], SQLiteLog]:
+        return functools.partial(SQLiteLog, tmp_path / "log.db", PIPELINE)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "log.db"
+
+
+def test_offsets_begin_at_0_and_leave_nothing_out(path: Path) -> None:
+    with SQLiteLog(path, PIPELINE) as log:
+        for sequence in range(5):
+            log.append([entry(1, sequence), entry(2, sequence)])
+        assert [record.offset for record in take(log.reader("apply"), 10)] == list(range(10))
+
+
+def test_a_log_that_is_opened_again_is_the_same_log(path: Path) -> None:
+    with SQLiteLog(path, PIPELINE) as log:
+        identity = log.identity
+    with SQLiteLog(path, PIPELINE) as again:
+        assert again.identity == identity
+
+
+def test_another_log_of_the_same_pipeline_has_another_identity(tmp_path: Path) -> None:
+    with SQLiteLog(tmp_path / "one", PIPELINE) as one, SQLiteLog(tmp_path / "two", PIPELINE) as two:
+        assert one.identity != two.identity
+
+
+def test_processes_that_open_a_new_log_at_once_make_one(path: Path) -> None:
+    open_log = functools.partial(SQLiteLog, path, PIPELINE)
+    workers = [spawned(append_each, open_log, number, 1) for number in range(4)]
+    for worker in workers:
+        worker.join(20)
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    with open_log() as log:
+        assert len(take(log.reader("apply"), 4)) == 4
+
+
+def test_a_log_of_another_pipeline_is_refused_and_stays_as_it_is(path: Path) -> None:
+    SQLiteLog(path, "other").close()
+    before = path.read_bytes()
+    with pytest.raises(LogUnusable, match="'other'"):
+        SQLiteLog(path, PIPELINE)
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_refused_and_stays_as_it_is(path: Path) -> None:
+    path.write_bytes(b"these are somebody's notes" * 100)
+    with pytest.raises(LogUnusable, match="not a database"):
+        SQLiteLog(path, PIPELINE)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert path.read_bytes() == b"these are somebody's notes" * 100
+
+
+def test_a_folder_that_is_missing_is_named_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(LogUnusable, match="there is no folder"):
+        SQLiteLog(tmp_path / "missing" / "log.db", PIPELINE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_path_that_is_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LogUnusable, match="it is a folder"):
+        SQLiteLog(tmp_path, PIPELINE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_log_of_another_format_is_refused(path: Path) -> None:
+    SQLiteLog(path, PIPELINE).close()
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("UPDATE log SET format = 99")
+    with pytest.raises(LogUnusable, match="format 99"):
+        SQLiteLog(path, PIPELINE)
+
+
+def test_a_lock_that_nobody_gives_back_is_waited_for_no_longer_than_the_bound(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changeover.log.sqlite, "LOCK_WAIT_S_MAX", 0.05)
+    with SQLiteLog(path, PIPELINE) as log, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LogUnavailable, match="locked"):
+            log.append([entry(1)])
+        other.execute("ROLLBACK")
+        log.append([entry(2)])
+        assert [record.key for record in take(log.reader("apply"), 1)] == [entry(2).key]
+
+
+def test_watermarks_that_all_groups_have_passed_do_not_pile_up(path: Path) -> None:
+    with SQLiteLog(path, PIPELINE) as log:
+        capture, reader = log.capture(), log.reader("apply")
+        for sequence in range(1, 301):
+            capture.append([entry(1, sequence)], checkpoint(sequence), beat(sequence))
+            reader.commit(behind(take(reader, 1)))
+        (count,) = log.connection.execute("SELECT count(*) FROM watermark").fetchone()
+    assert count <= changeover.log.sqlite.WATERMARKS_TRIMMED_AT
