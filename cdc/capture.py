@@ -95,6 +95,7 @@ class Capture:
         self._clock = clock
         self._open: Open | None = None
         self._pending = Pending()
+        self._changes_before = checkpoint.changes
         self.counts = Counts()
 
     def run(self, should_stop: Callable[[], bool]) -> None:
@@ -164,7 +165,9 @@ class Capture:
             self._pending.since_s = self._clock()
         self._log_in_parts(self._entries(done.changes, version, origin))
         done.store.close()
-        self._pending.checkpoint = Checkpoint(version, committed.position)
+        self._pending.checkpoint = Checkpoint(
+            version, committed.position, self._changes_before + self.counts.changes
+        )
         if done.source_ms is not None:
             self._pending.beat = Beat(version, done.source_ms)
         self._last = version
