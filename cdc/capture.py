@@ -13,7 +13,7 @@ from typing import Protocol
 
 from cdc.events import Beaten, Began, Committed, Event, RowsChanged, Stated, Stream
 from cdc.spill import SpillingStore
-from cdc.statement import Effect, Name, effect_of
+from cdc.statement import Effect, Name, effect_of, without_values
 from cdc.transaction import Transaction
 from changeover.change import Origin
 from changeover.envelope import encode
@@ -56,8 +56,8 @@ class Pending:
 class Open:
     """The transaction that is being read."""
 
-    began: Began
-    epoch: int
+    name: str
+    is_xa: bool
     store: SpillingStore
     changes: Transaction
     source_ms: int | None = None
@@ -95,6 +95,7 @@ class Capture:
         self._clock = clock
         self._open: Open | None = None
         self._pending = Pending()
+        self._changes_before = checkpoint.changes
         self.counts = Counts()
 
     def run(self, should_stop: Callable[[], bool]) -> None:
@@ -120,34 +121,33 @@ class Capture:
 
     def _take(self, event: Event) -> None:
         match event, self._open:
-            case Began(), None:
-                self._begin(event)
-            case RowsChanged(), Open(began=Began(is_prepared_xa=True)):
+            case Began(name=name, is_prepared_xa=is_xa), None:
+                store = SpillingStore()
+                self._open = Open(name, is_xa, store, Transaction(store))
+            case RowsChanged(), Open(is_xa=True):
                 raise self._unreadable(f"an XA transaction changes {event.table.full_name}", XA_HINT)
             case RowsChanged(table=table, rows=rows), Open(changes=changes):
                 for before, after in rows:
                     changes.add(table, before, after)
             case Beaten(source_ms=source_ms), Open():
                 self._open.source_ms = source_ms
-            case Stated(), Open(began=began):
+            case Stated(text=text), Open():
+                self._open.is_xa |= text.startswith("XA START")
                 self._judge(event)
-                if began.is_standalone:
-                    self._commit(self._open)
             case Committed(), Open():
-                self._commit(self._open)
+                self._commit(self._open, event)
             case _:
                 where = "inside a transaction" if self._open else "outside any transaction"
                 raise self._unreadable(f"{type(event).__name__} comes {where}", "")
 
-    def _begin(self, began: Began) -> None:
-        epoch = epoch_of(self._known_epochs, began.identity, began.sequence, self._last)
+    def _version_of(self, committed: Committed) -> Version:
+        epoch = epoch_of(self._known_epochs, committed.identity, committed.sequence, self._last)
         if epoch not in self._known_epochs:
             # Before its first record: a crash between the two finds the epoch again by `after`.
             self._flush()
             self._epochs.open_epoch(epoch)
             self._known_epochs = self._epochs.epochs()
-        store = SpillingStore()
-        self._open = Open(began, epoch.number, store, Transaction(store))
+        return Version.of_change(epoch.number, committed.sequence)
 
     def _judge(self, stated: Stated) -> None:
         effect = effect_of(stated.text, stated.schema, self._captured)
@@ -156,16 +156,18 @@ class Capture:
         what = f"a statement {effect.value}: {_shortened(stated.text)}"
         raise self._unreadable(what, STATEMENT_HINTS[effect])
 
-    def _commit(self, done: Open) -> None:
-        version = Version.of_change(done.epoch, done.began.sequence)
-        origin = Origin(done.began.at_ms, done.began.gtid)
+    def _commit(self, done: Open, committed: Committed) -> None:
+        version = self._version_of(committed)
+        origin = Origin(committed.at_ms, done.name)
         self.counts.transactions += 1
         self.counts.changes += len(done.changes)
         if not self._pending.checkpoint:
             self._pending.since_s = self._clock()
         self._log_in_parts(self._entries(done.changes, version, origin))
         done.store.close()
-        self._pending.checkpoint = Checkpoint(version, done.began.gtid)
+        self._pending.checkpoint = Checkpoint(
+            version, committed.position, self._changes_before + self.counts.changes
+        )
         if done.source_ms is not None:
             self._pending.beat = Beat(version, done.source_ms)
         self._last = version
@@ -201,7 +203,7 @@ class Capture:
         return self._open is not None and len(self._open.changes) > 0
 
     def _unreadable(self, what: str, hint: str) -> BinlogUnreadable:
-        place = self._open.began.gtid if self._open else f"behind sequence {self._last.sequence}"
+        place = self._open.name if self._open else f"behind sequence {self._last.sequence}"
         return BinlogUnreadable(f"in transaction {place} of the binlog {what}", hint=hint)
 
 
@@ -221,6 +223,6 @@ STATEMENT_HINTS = {
 
 
 def _shortened(text: str) -> str:
-    """The statement's beginning: enough to recognise it, too little to carry a row's values far."""
-    line = " ".join(text.split())
+    """The statement's beginning, without the values in it."""
+    line = without_values(text)
     return line if len(line) <= 60 else f"{line[:57]}..."  # noqa: PLR2004 - a line of a terminal

@@ -62,7 +62,10 @@ def _beyond(table: Table, key: bytes, strict: str, last: str) -> Query:
 
 def _mark(column: Column) -> str:
     # Text against DECIMAL would be compared as floats, which know 15 of up to 65 digits.
-    return f"CAST(%s AS {column.sql_type})" if column.kind is Kind.DECIMAL else "%s"
+    if column.kind is not Kind.DECIMAL:
+        return "%s"
+    precision = column.sql_type.partition(")")[0] + ")"  # without "unsigned zerofill"
+    return f"CAST(%s AS {precision})"
 
 
 def _exact(column: Column) -> str:

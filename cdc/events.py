@@ -13,22 +13,13 @@ Images = tuple[Row | None, Row | None]
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """A transaction begins, with its place in the commit order (it is in the binlog because it committed).
+    """A transaction begins; it is in the binlog, so it has committed, unless it is a prepared XA one.
 
-    `is_standalone`: it is one statement, a DDL; no commit follows. `is_prepared_xa`: its rows are only
-    prepared, and may still be rolled back.
+    `name` is what people call it: its GTID, or the place of its first event.
     """
 
-    identity: str
-    sequence: int
-    at_ms: int
-    is_standalone: bool = False
+    name: str
     is_prepared_xa: bool = False
-
-    @property
-    def gtid(self) -> str:
-        """The transaction's GTID."""
-        return f"{self.identity}-{self.sequence}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +47,16 @@ class Stated:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The transaction's last event: all of it has been read."""
+    """The transaction's last event: all of it has been read, and this is its place in the commit order.
+
+    `identity` and `sequence` are those of `changeover.epoch`; `position` is where to resume behind it;
+    `at_ms` the time of its commit on the source's clock, in milliseconds since 1970.
+    """
+
+    identity: str
+    sequence: int
+    position: str
+    at_ms: int
 
 
 Event = Began | RowsChanged | Beaten | Stated | Committed

@@ -43,6 +43,9 @@ TOKEN = re.compile(
 )
 
 
+VALUE = re.compile(r"'(?:[^'\\]|\\.|'')*'", re.DOTALL)
+
+
 def effect_of(text: str, schema: str, captured: AbstractSet[Name]) -> Effect:
     """What the statement, run in `schema`, can do to the captured tables (names in lower case).
 
@@ -67,6 +70,15 @@ def effect_of(text: str, schema: str, captured: AbstractSet[Name]) -> Effect:
     if first in DDL and _makes_object_without_rows(tokens):
         return Effect.NONE
     return Effect.CHANGES_TABLE if mentioned else Effect.NONE
+
+
+def without_values(text: str) -> str:
+    """The statement in one line, with its texts left out: they may be a row's, which nobody must see.
+
+    >>> without_values("INSERT INTO t  VALUES ('Anne', 1)")
+    "INSERT INTO t VALUES ('…', 1)"
+    """
+    return " ".join(VALUE.sub("'…'", text).split())
 
 
 def _tokens(text: str) -> Iterator[str]:

@@ -1,17 +1,13 @@
-"""The binlog of MariaDB through mysql-replication: its only home.
+"""The binlog through mysql-replication, whose only home this is, with `frames.py`.
 
-The library reads many types wrong without a word, so the catalog admits a closed list of them, every value
-is checked for its type, and any event outside a closed list is a stop. It also reconnects by itself, from
-the position that it was first given; here a lost connection is an error, and capture resumes from its
-checkpoint.
+Any event outside a closed list is a stop. The library reconnects by itself, from the position that it was
+first given; here a lost connection is an error, and capture resumes from its checkpoint.
 """
 
-import datetime as dt
-import decimal
 import queue
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,11 +18,12 @@ from pymysqlreplication.event import (
     HeartbeatLogEvent,
     MariadbAnnotateRowsEvent,
     MariadbBinLogCheckPointEvent,
-    MariadbGtidEvent,
     MariadbGtidListEvent,
+    PreviousGtidsEvent,
     QueryEvent,
     RandEvent,
     RotateEvent,
+    RowsQueryLogEvent,
     StopEvent,
     UserVarEvent,
     XAPrepareEvent,
@@ -34,13 +31,14 @@ from pymysqlreplication.event import (
 )
 from pymysqlreplication.row_event import DeleteRowsEvent, TableMapEvent, UpdateRowsEvent, WriteRowsEvent
 
-from cdc.events import Beaten, Began, Committed, Event, Images, RowsChanged, Stated
+from cdc.events import Beaten, Event, Images, RowsChanged, Stated
+from cdc.frames import Frames
+from cdc.rows import RowReader, UnexpectedValue
 from changeover.errors import BinlogUnreadable, ChangeoverError, PositionPurged, SourceUnavailable
 from changeover.mysql.connection import parameters, translated
 from changeover.mysql.control import HEARTBEAT
 from changeover.settings import SourceSettings
-from changeover.table import Column, Kind, Table
-from changeover.values import Row, Value, shortest_float32
+from changeover.table import Table
 
 EVENTS_AHEAD_MAX = 1_000
 """Events read ahead of capture, each about 8 kB of rows at most (binlog_row_event_max_size)."""
@@ -55,8 +53,10 @@ IGNORED = (
     MariadbAnnotateRowsEvent,
     MariadbBinLogCheckPointEvent,
     MariadbGtidListEvent,
+    PreviousGtidsEvent,
     RandEvent,
     RotateEvent,
+    RowsQueryLogEvent,
     StopEvent,
     TableMapEvent,
     UserVarEvent,
@@ -64,37 +64,30 @@ IGNORED = (
 
 CONNECTIONS_OF_LIBRARY = 2
 
-GTID_IS_STANDALONE = 0x01
-GTID_IS_PREPARED_XA = 0x40
-
 ER_MASTER_FATAL_ERROR_READING_BINLOG = 1236
-
-EPOCH_OF_TIMESTAMP = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the library's values have no zone
-"""What the library makes of the zero date in a TIMESTAMP; a row that truly holds this instant looks alike."""
 
 Rows = Any
 """The library's row events, which have no annotations: DeleteRowsEvent, UpdateRowsEvent, WriteRowsEvent."""
 
-Converter = Callable[[Any], Value]
-
 
 class BinlogStream:
-    """The events behind a GTID position, read ahead by a thread."""
+    """The events behind a position, read ahead by a thread."""
 
     def __init__(
-        self, source: SourceSettings, pipeline: str, tables: Sequence[Table], position: str, server_id: int
+        self, source: SourceSettings, pipeline: str, tables: Sequence[Table], frames: Frames, server_id: int
     ) -> None:
         self._source = source
         self._pipeline = pipeline
         self._readers = {(table.schema, table.name): RowReader(table) for table in tables}
-        self._place = position
+        self._frames = frames
+        self._name = "the first one"
+        self._is_group = False
         self._connect = ConnectOnce()
         self._library = BinLogStreamReader(
             parameters(source) | {"read_timeout": SILENCE_S_MAX},
             server_id=server_id,
             blocking=True,
-            is_mariadb=True,
-            auto_position=position,
+            **frames.options(),
             only_schemas={table.schema for table in tables} | {source.control_schema},
             only_tables={table.name for table in tables} | {HEARTBEAT},
             filter_non_implemented_events=False,
@@ -131,7 +124,8 @@ class BinlogStream:
         except (pymysql.Error, OSError) as error:
             self._put(self._lost(error))
         except Exception as error:  # noqa: BLE001 - whatever the library raises on bytes that it cannot read
-            message = f"behind {self._place} the binlog cannot be read: {type(error).__name__}: {error}"
+            what = f"cannot be read: {type(error).__name__}: {error}"
+            message = f"in or behind transaction {self._name} the binlog {what}"
             self._put(BinlogUnreadable(message, hint=UNREADABLE_HINT))
 
     def _put(self, event: Event | ChangeoverError) -> None:
@@ -148,30 +142,31 @@ class BinlogStream:
         message = "the source ended the binlog stream, as it does when it shuts down"
         raise SourceUnavailable(message)
 
-    def _translate(self, event: object) -> Iterator[Event]:
+    def _translate(self, event: Any) -> Iterator[Event]:  # noqa: ANN401 - the library's event
+        frame = self._frames.begin(event, *self._here())
+        if frame:
+            self._name, self._is_group = frame.began.name, frame.is_group
+            yield frame.began
+            return
         match event:
-            case MariadbGtidEvent():
-                self._place = event.gtid
-                yield Began(
-                    identity=f"{event.domain_id}-{event.server_id}",
-                    sequence=event.gtid_seq_no,
-                    at_ms=event.timestamp * 1000,
-                    is_standalone=bool(event.flags & GTID_IS_STANDALONE),
-                    is_prepared_xa=bool(event.flags & GTID_IS_PREPARED_XA),
-                )
             case WriteRowsEvent() | UpdateRowsEvent() | DeleteRowsEvent():
                 yield from self._rows(event)
-            case XidEvent() | XAPrepareEvent():
-                yield Committed()
-            case QueryEvent(query="COMMIT"):
-                yield Committed()
+            case XidEvent() | XAPrepareEvent() | QueryEvent(query="COMMIT"):
+                yield self._frames.commit(event, *self._here())
             case QueryEvent():
-                yield Stated(event.schema.decode(), event.query)
+                yield from self._statement(event)
             case _ if not isinstance(event, IGNORED):
                 number = getattr(event, "event_type", "unknown")
                 raise self._unreadable(f"event type {number} ({type(event).__name__}) is not understood")
             case _:
                 pass
+
+    def _statement(self, event: Any) -> Iterator[Event]:  # noqa: ANN401 - the library's event
+        if event.query == "BEGIN" or event.query.startswith("XA START"):
+            self._is_group = True
+        yield Stated(event.schema.decode(), event.query)
+        if not self._is_group:
+            yield self._frames.commit(event, *self._here())
 
     def _rows(self, event: Rows) -> Iterator[Event]:
         if (event.schema, event.table) == (self._source.control_schema, HEARTBEAT):
@@ -179,9 +174,12 @@ class BinlogStream:
         reader = self._readers.get((event.schema, event.table))
         if reader:
             try:
-                yield RowsChanged(reader.table, reader.rows(event))
+                yield RowsChanged(reader.table, _images(reader, event))
             except UnexpectedValue as error:
                 raise self._unreadable(str(error)) from error
+
+    def _here(self) -> tuple[str, int]:
+        return self._library.log_file or "", self._library.log_pos or 0
 
     def _beats(self, event: Rows) -> Iterator[Event]:
         for row in event.rows:
@@ -190,11 +188,11 @@ class BinlogStream:
                 yield Beaten(after["at_ms"])
 
     def _unreadable(self, what: str) -> BinlogUnreadable:
-        return BinlogUnreadable(f"in transaction {self._place} of the binlog {what}", hint=UNREADABLE_HINT)
+        return BinlogUnreadable(f"in transaction {self._name} of the binlog {what}", hint=UNREADABLE_HINT)
 
     def _lost(self, error: Exception) -> ChangeoverError:
         if error.args and error.args[0] == ER_MASTER_FATAL_ERROR_READING_BINLOG:
-            message = f"the source does not give its binlog from {self._place} on: {error.args[-1]}"
+            message = f"the source does not give its binlog from where capture was: {error.args[-1]}"
             return PositionPurged(message)
         return translated(error, f"{self._source.host}:{self._source.port}")
 
@@ -227,104 +225,22 @@ class ConnectOnce:
                 connection._sock.shutdown(socket.SHUT_RDWR)  # noqa: SLF001
 
 
-class UnexpectedValue(ValueError):
-    """The library gave a row or a value that its column cannot have."""
+def _images(reader: RowReader, event: Rows) -> list[Images]:
+    """The event's rows, before and after each."""
+    reader.check_columns([column.name for column in event.columns])
+    _check_complete(reader.table, event)
+    match event:
+        case WriteRowsEvent():
+            return [(None, reader.row(row["values"])) for row in event.rows]
+        case DeleteRowsEvent():
+            return [(reader.row(row["values"]), None) for row in event.rows]
+        case _:
+            return [(reader.row(row["before_values"]), reader.row(row["after_values"])) for row in event.rows]
 
 
-class RowReader:
-    """Canonical rows of one table from the library's."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
-        self._converters = [(column, CONVERTERS[column.kind](column)) for column in table.columns]
-
-    def rows(self, event: Rows) -> list[Images]:
-        """The event's rows, before and after each."""
-        self._check(event)
-        match event:
-            case WriteRowsEvent():
-                return [(None, self._row(row["values"])) for row in event.rows]
-            case DeleteRowsEvent():
-                return [(self._row(row["values"]), None) for row in event.rows]
-            case _:
-                return [
-                    (self._row(row["before_values"]), self._row(row["after_values"])) for row in event.rows
-                ]
-
-    def _check(self, event: Rows) -> None:
-        names = tuple(column.name for column in event.columns)
-        if names != self.table.column_names:
-            message = (
-                f"{self.table.full_name} has the columns {_listed(names)}, "
-                f"not {_listed(self.table.column_names)} as when capture started"
-            )
-            raise UnexpectedValue(message)
-        wanted = (1 << len(names)) - 1
-        bitmaps = [event.columns_present_bitmap, getattr(event, "columns_present_bitmap2", None)]
-        if any(bits is not None and int.from_bytes(bits, "little") & wanted != wanted for bits in bitmaps):
-            message = f"a row of {self.table.full_name} lacks columns: binlog_row_image was not FULL"
-            raise UnexpectedValue(message)
-
-    def _row(self, values: dict[str, Any]) -> Row:
-        return {column.name: self._value(column, convert, values) for column, convert in self._converters}
-
-    def _value(self, column: Column, convert: Converter, values: dict[str, Any]) -> Value:
-        value = values[column.name]
-        if value is None and column.nullable:
-            return None
-        try:
-            return convert(value)
-        except (TypeError, ValueError) as error:
-            message = f"{self.table.full_name}.{column.name} ({column.sql_type}) has {error}"
-            raise UnexpectedValue(message) from error
-
-
-def _listed(names: Sequence[str | None]) -> str:
-    return ", ".join(name or "?" for name in names)
-
-
-def _exactly(wanted: type, convert: Converter) -> Callable[[Column], Converter]:
-    def check(value: object) -> Value:
-        if type(value) is not wanted:
-            found = (
-                "a zero date or NULL" if value is None else f"a value of Python's type {type(value).__name__}"
-            )
-            message = f"{found}, which this release cannot tell apart from others"
-            raise TypeError(message)
-        return convert(value)
-
-    return lambda _: check
-
-
-def _bytes(value: object) -> Value:
-    # The library gives an empty BLOB as '': Python decodes no bytes without looking the charset up.
-    return b"" if value == "" else value  # type: ignore[return-value] # checked by the caller
-
-
-def _moment(column: Column) -> Converter:
-    digits = column.fraction_digits
-
-    def convert(value: Any) -> Value:  # noqa: ANN401 - what the library gives is what is checked here
-        if type(value) is not dt.datetime:
-            message = "a zero date, which this release cannot tell from NULL"
-            raise TypeError(message)
-        if column.kind is Kind.TIMESTAMP and value == EPOCH_OF_TIMESTAMP:
-            message = "the zero date or 1970-01-01 00:00:00 UTC, which this release cannot tell apart"
-            raise ValueError(message)
-        text = value.isoformat(" ", "microseconds")
-        return text[: len("2026-01-01 12:00:00.") + digits] if digits else text[: len("2026-01-01 12:00:00")]
-
-    return convert
-
-
-CONVERTERS: dict[Kind, Callable[[Column], Converter]] = {
-    Kind.INTEGER: _exactly(int, int),
-    Kind.DECIMAL: _exactly(decimal.Decimal, lambda value: f"{value:f}"),
-    Kind.FLOAT: _exactly(float, shortest_float32),
-    Kind.DOUBLE: _exactly(float, float),
-    Kind.TEXT: _exactly(str, str),
-    Kind.BYTES: lambda column: lambda value: _exactly(bytes, bytes)(column)(_bytes(value)),
-    Kind.DATE: _exactly(dt.date, lambda value: value.isoformat()),
-    Kind.DATETIME: _moment,
-    Kind.TIMESTAMP: _moment,
-}
+def _check_complete(table: Table, event: Rows) -> None:
+    wanted = (1 << len(event.columns)) - 1
+    bitmaps = [event.columns_present_bitmap, getattr(event, "columns_present_bitmap2", None)]
+    if any(bits is not None and int.from_bytes(bits, "little") & wanted != wanted for bits in bitmaps):
+        message = f"a row of {table.full_name} lacks columns: binlog_row_image was not FULL"
+        raise UnexpectedValue(message)

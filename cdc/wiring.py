@@ -7,15 +7,17 @@ import time
 import structlog
 
 from cdc.capture import Capture
+from cdc.frames import frames_at
 from cdc.snapshot import Snapshot
 from cdc.stream import BinlogStream
 from changeover.daemon import ShouldStop
 from changeover.epoch import Epoch
-from changeover.errors import ChangeoverError, LogUnusable, OrderBroken
+from changeover.errors import ChangeoverError, LogUnusable, PositionPurged
 from changeover.log import CaptureLog, Checkpoint
 from changeover.mysql.catalog import captured_tables
 from changeover.mysql.connection import Connection
 from changeover.mysql.control import ControlSchema
+from changeover.mysql.numbering import FileNumbering, numbering_of
 from changeover.mysql.preflight import check_source
 from changeover.settings import Settings
 from changeover.version import Version
@@ -41,7 +43,7 @@ def capture(settings: Settings, should_stop: ShouldStop) -> None:
             settings.source,
             settings.pipeline,
             tables,
-            checkpoint.position,
+            frames_at(checkpoint.position, control.epochs()[-1].identity),
             settings.source.server_id or secrets.randbelow(2**32 - SERVER_ID_MIN) + SERVER_ID_MIN,
         )
         log.info("capture begins", position=checkpoint.position, tables=len(tables))
@@ -83,27 +85,30 @@ def _begin(control: ControlSchema, capture_log: CaptureLog) -> Checkpoint:
     The first checkpoint is durable in the log before the first epoch is opened, and no bounded read begins
     before there is an epoch: so capture starts at or before the bound of every chunk.
     """
+    numbering = numbering_of(control.connection)
     checkpoint = capture_log.checkpoint
     has_epochs = bool(control.epochs())
     if checkpoint is None:
         if has_epochs:
             message = f"pipeline {control.pipeline!r} was captured before, but its log has no checkpoint"
             raise LogUnusable(message, hint="Start under a new pipeline name, with a new log and target.")
-        checkpoint = _here(control)
+        place = numbering.here(lambda: control.beat("capture"))
+        checkpoint = Checkpoint(Version.of_change(1, place.sequence), place.position)
         capture_log.append([], checkpoint, None)
+    if has_epochs and isinstance(numbering, FileNumbering):
+        _check_same_server(numbering, control)
     if not has_epochs:
-        identity, _, sequence = checkpoint.position.rpartition("-")
-        control.open_epoch(Epoch(1, identity, int(sequence), None))
+        control.open_epoch(Epoch(1, numbering.identity(), checkpoint.version.sequence, None))
     return checkpoint
 
 
-def _here(control: ControlSchema) -> Checkpoint:
-    control.beat("capture")  # so that there is a position, and this server has written it
-    position = control.connection.value("SELECT @@global.gtid_binlog_pos")
-    if "," in position:
-        message = f"the source's binlog has several GTID domains: {position}"
-        raise OrderBroken(message, hint="Their commits have no common order; use one domain.")
-    return Checkpoint(Version.of_change(1, int(position.rpartition("-")[2])), position)
+def _check_same_server(numbering: FileNumbering, control: ControlSchema) -> None:
+    before, now = control.epochs()[-1].identity, numbering.identity()
+    if now != before:
+        message = (
+            f"the source is server {now}, not {before} as before: places in its binlog mean nothing here"
+        )
+        raise PositionPurged(message)
 
 
 class Heart:

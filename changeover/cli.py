@@ -150,7 +150,8 @@ def _grid(now: Status) -> Grid:
         state = "done" if table.is_done else f"of about {table.rows_estimated:,}"
         grid.add_row(table.table_name, f"{table.rows_copied:,} rows copied, {state}")
     grid.add_row("import applied", "yes" if now.is_import_applied else "not yet")
-    grid.add_row("records in the log", f"{now.records_logged:,}, of which applied {now.records_applied:,}")
+    grid.add_row("changes captured", f"{now.changes_captured:,}")
+    grid.add_row("records applied", f"{now.records_applied:,}, of which stale {now.stale:,}")
     grid.add_row("captured through", now.captured_through.text if now.captured_through else "unknown")
     grid.add_row("applied through", now.applied_through.text if now.applied_through else "unknown")
     grid.add_row("lag", "unknown" if now.lag_ms is None else f"{now.lag_ms:,} ms")

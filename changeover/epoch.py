@@ -16,8 +16,8 @@ from changeover.version import Version
 class Epoch:
     """One server's numbering, from `first_sequence` on.
 
-    `identity` is the domain and server id of its GTIDs ("0-1"); `after` the last version of the epoch
-    before, None for the first.
+    `identity` is the domain and server id of MariaDB's GTIDs ("0-1") or the uuid of a MySQL server;
+    `after` the last version of the epoch before, None for the first.
     """
 
     number: int
@@ -33,7 +33,9 @@ def epoch_of(epochs: Sequence[Epoch], identity: str, sequence: int, last: Versio
     where the numbers do not tell the order of the commits.
     """
     current = next(epoch for epoch in epochs if epoch.number == last.epoch)
-    if sequence <= last.sequence:
+    domain = domain_of(current.identity)
+    has_one_numbering = identity == current.identity or (domain is not None and domain == domain_of(identity))
+    if has_one_numbering and sequence <= last.sequence:
         message = (
             f"the source's numbering went back: transaction {identity}-{sequence} "
             f"comes behind {current.identity}-{last.sequence}"
@@ -41,7 +43,7 @@ def epoch_of(epochs: Sequence[Epoch], identity: str, sequence: int, last: Versio
         raise OrderBroken(message, hint=AFTER_RESET)
     if identity == current.identity:
         return current
-    if domain_of(identity) != domain_of(current.identity):
+    if domain != domain_of(identity):
         message = f"the source writes in several GTID domains: {identity} beside {current.identity}"
         raise OrderBroken(message, hint="Their commits have no common order; use one domain.")
     opened = next((epoch for epoch in epochs if epoch.after == last and epoch.identity == identity), None)
@@ -54,6 +56,11 @@ AFTER_RESET = (
 )
 
 
-def domain_of(identity: str) -> str:
-    """The GTID domain of an identity."""
-    return identity.partition("-")[0]
+def domain_of(identity: str) -> str | None:
+    """The GTID domain of an identity of MariaDB, whose servers share one numbering; None for a uuid.
+
+    >>> domain_of('0-1'), domain_of('3e11fa47-71ca-11e1-9e33-c80aa9429562')
+    ('0', None)
+    """
+    domain, _, server = identity.partition("-")
+    return domain if domain.isdecimal() and server.isdecimal() else None

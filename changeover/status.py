@@ -22,7 +22,7 @@ class Status:
     """
 
     tables: Sequence[TableProgress]
-    records_logged: int
+    changes_captured: int
     records_applied: int
     stale: int
     captured_through: Version | None
@@ -64,8 +64,8 @@ class Statuses:
         is_logged = bool(tables) and all(table.is_done for table in tables)
         return Status(
             tables=tables,
-            records_logged=sum(self._log.ends().values()),
-            records_applied=sum(group.committed.values()),
+            changes_captured=checkpoint.changes if checkpoint else 0,
+            records_applied=group.records,
             stale=group.stale,
             captured_through=checkpoint.version if checkpoint else None,
             applied_through=group.through.version if group.through else None,

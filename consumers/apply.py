@@ -52,7 +52,7 @@ class Apply:
         outcomes = self._target.write(newest_per_key(_writes(records))) if records else ()
         stale = len(records) - sum(outcome is not Outcome.STALE for outcome in outcomes)
         # First held by the target, then committed. Without records too: an idle source still moves on.
-        self.through = self._reader.commit(_behind(records), stale)
+        self.through = self._reader.commit(_behind(records), records=len(records), stale=stale)
         self.counts.records += len(records)
         self.counts.stale += stale
         return bool(records)

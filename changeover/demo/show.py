@@ -74,7 +74,8 @@ class Show:
         if not self._console.is_terminal and time.monotonic() >= self._next_line_s:
             self._next_line_s = time.monotonic() + LINE_EVERY_S
             eta = self._copied.tasks[0].time_remaining
-            copied = f"rows copied {now.rows_copied:,} of {f'{now.rows_total:,}' if now.rows_total else 'as yet unknown'}"
+            total = f"{now.rows_total:,}" if now.rows_total else "as yet unknown"
+            copied = f"rows copied {now.rows_copied:,} of {total}"
             wait = f" (ETA {eta:.0f} s)" if eta and not now.is_import_logged else ""
             figures = ", ".join(f"{name} {value}" for name, value in self._figures.items())
             self._print(f"{time.monotonic() - self._began_s:6.1f} s  {copied}{wait}, {figures}")
@@ -104,13 +105,8 @@ class Show:
 def _figures(now: Status, written: int) -> dict[str, str]:
     return {
         "transactions written": f"{written:,}",
-        "changes captured": f"{changes_captured(now):,}",
-        "records applied": f"{now.records_applied:,} of {now.records_logged:,}",
+        "changes captured": f"{now.changes_captured:,}",
+        "records applied": f"{now.records_applied:,}",
         "stale skipped": f"{now.stale:,}",
         "lag": "unknown" if now.lag_ms is None else f"{now.lag_ms:,} ms",
     }
-
-
-def changes_captured(now: Status) -> int:
-    """Changes of the binlog in the log: all records but the import's rows, which a kill may have repeated."""
-    return max(0, now.records_logged - now.rows_copied)

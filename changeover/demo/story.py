@@ -19,7 +19,7 @@ from rich.console import Console
 from changeover.daemon import configure_logging
 from changeover.demo import oracle, records
 from changeover.demo.server import PrivateMariaDB
-from changeover.demo.show import Show, changes_captured
+from changeover.demo.show import Show
 from changeover.errors import ChangeoverError
 from changeover.mysql.bounded import BoundedReader
 from changeover.mysql.connection import Connection
@@ -224,9 +224,9 @@ class Writer:
 @contextmanager
 def _writer(server: PrivateMariaDB, plan: Plan) -> Iterator[Writer]:
     arguments = ["--host", server.host, "--port", str(server.port), "--user", server.user]
+    arguments += ["--seed", str(plan.seed), "--rate", str(plan.rate), "--progress"]
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "changeover.demo.writer", *arguments]
-        + ["--seed", str(plan.seed), "--rate", str(plan.rate), "--progress"],
+        [sys.executable, "-P", "-m", "changeover.demo.writer", *arguments],
         stdout=subprocess.PIPE,
         env=os.environ | {"CHANGEOVER_DEMO_PASSWORD": server.password},
     )
@@ -289,11 +289,12 @@ def _end(
         {
             "rows copied by the import": f"{last.rows_copied:,}",
             "transactions written meanwhile": f"{written['transactions']:,}",
-            "changes captured": f"{changes_captured(last):,}",
+            "changes captured": f"{last.changes_captured:,}",
             "stale writes skipped": f"{last.stale:,}",
             "processes killed with SIGKILL": f"{len(story.kills)} ({', '.join(story.kills)})",
             "lag in step, median / worst": _lag(story.lags_ms),
-            "rows compared, source / target": f"{_total(compared.rows_source)} / {_total(compared.rows_target)}",
+            "rows in the source": f"{sum(compared.rows_source.values()):,}",
+            "rows in the target": f"{sum(compared.rows_target.values()):,}",
             "differences": f"{compared.difference_count:,}",
         },
     )
@@ -304,6 +305,3 @@ def _end(
 def _lag(lags_ms: Sequence[int]) -> str:
     return f"{statistics.median(lags_ms):,.0f} / {max(lags_ms):,} ms" if lags_ms else "unknown"
 
-
-def _total(rows: object) -> str:
-    return f"{sum(rows.values()):,}" if isinstance(rows, dict) else str(rows)

@@ -41,6 +41,8 @@ class Checkpoint:
 
     version: Version
     position: str
+    changes: int = 0
+    """Changes captured since the pipeline began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,13 @@ class Beat:
 class GroupProgress:
     """How far a consumer group is.
 
-    `through` is what it has applied through, None if unknown; `stale` counts records that changed nothing.
+    `through` is what it has applied through, None if unknown. `records` counts what was applied, and `stale`
+    those of them that changed nothing.
     """
 
     committed: Offsets
     through: Watermark | None
+    records: int
     stale: int
 
 
@@ -85,10 +89,10 @@ class Reader(Protocol):
     def poll(self, limit: int) -> Sequence[Record]:
         """Up to `limit` records behind those polled before, in order for each partition; empty if none."""
 
-    def commit(self, offsets: Offsets, stale: int = 0) -> Watermark | None:
-        """Durably move the group's offsets; the watermark that the group has now applied through.
+    def commit(self, offsets: Offsets, *, records: int = 0, stale: int = 0) -> Watermark | None:
+        """Durably move the group's offsets; the watermark that this member's partitions have passed.
 
-        Only after the target holds the records before `offsets`, of which `stale` changed nothing there.
+        Only after the target holds the `records` before `offsets`, of which `stale` changed nothing there.
         To be called with no offsets too: a source without changes still moves on, and so does what is
         applied through.
         """
@@ -112,9 +116,6 @@ class Log(Protocol):
 
     def progress_of(self, group: str) -> GroupProgress:
         """How far the group is; nothing committed if it never was."""
-
-    def ends(self) -> Offsets:
-        """For each partition that has records the offset behind its last one."""
 
     def checkpoint(self) -> Checkpoint | None:
         """Capture's last durable checkpoint, for whoever wants to know."""

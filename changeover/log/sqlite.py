@@ -33,13 +33,14 @@ CREATE TABLE table_definition (id INTEGER PRIMARY KEY, fingerprint TEXT UNIQUE, 
 CREATE TABLE topic (id INTEGER PRIMARY KEY, name TEXT UNIQUE, end INTEGER NOT NULL);
 CREATE TABLE record (topic INTEGER, offset INTEGER, table_definition INTEGER, key BLOB, value BLOB,
                      PRIMARY KEY (topic, offset)) WITHOUT ROWID;
-CREATE TABLE capture (generation INTEGER, version TEXT, position TEXT);
+CREATE TABLE capture (generation INTEGER, version TEXT, position TEXT, changes INTEGER);
 CREATE TABLE watermark (version TEXT PRIMARY KEY, source_ms INTEGER, ends BLOB) WITHOUT ROWID;
-CREATE TABLE consumer_group (name TEXT PRIMARY KEY, through TEXT, through_ms INTEGER, stale INTEGER)
+CREATE TABLE consumer_group (name TEXT PRIMARY KEY, through TEXT, through_ms INTEGER, records INTEGER,
+                            stale INTEGER)
                             WITHOUT ROWID;
 CREATE TABLE committed (consumer_group TEXT, topic TEXT, offset INTEGER,
                         PRIMARY KEY (consumer_group, topic)) WITHOUT ROWID;
-INSERT INTO capture VALUES (0, NULL, NULL);
+INSERT INTO capture VALUES (0, NULL, NULL, 0);
 """
 
 
@@ -90,12 +91,13 @@ class SQLiteLog:
                 "SELECT topic, offset FROM committed WHERE consumer_group = ?", (group,)
             ).fetchall()
             row = self.connection.execute(
-                "SELECT through, through_ms, stale FROM consumer_group WHERE name = ?", (group,)
+                "SELECT through, through_ms, records, stale FROM consumer_group WHERE name = ?", (group,)
             ).fetchone()
-        through, through_ms, stale = row or (None, 0, 0)
+        through, through_ms, records, stale = row or (None, 0, 0, 0)
         return GroupProgress(
             committed={Partition(topic, 0): offset for topic, offset in offsets},
             through=Watermark(Version.parse(through), through_ms, {}) if through else None,
+            records=records,
             stale=stale,
         )
 
@@ -108,8 +110,10 @@ class SQLiteLog:
     def checkpoint(self) -> Checkpoint | None:
         """Capture's last durable checkpoint."""
         with reading():
-            version, position = self.connection.execute("SELECT version, position FROM capture").fetchone()
-        return Checkpoint(Version.parse(version), position) if version else None
+            version, position, changes = self.connection.execute(
+                "SELECT version, position, changes FROM capture"
+            ).fetchone()
+        return Checkpoint(Version.parse(version), position, changes) if version else None
 
     def table(self, table_id: int) -> Table:
         """The definition under which records were written."""
@@ -197,8 +201,8 @@ class SQLiteCaptureLog:
             ends = {**self._ends, **self._log.insert(entries)}
             if checkpoint:
                 connection.execute(
-                    "UPDATE capture SET version = ?, position = ?",
-                    (checkpoint.version.text, checkpoint.position),
+                    "UPDATE capture SET version = ?, position = ?, changes = ?",
+                    (checkpoint.version.text, checkpoint.position, checkpoint.changes),
                 )
             if beat:
                 _insert_watermark(connection, Watermark(beat.version, beat.source_ms, ends))
@@ -231,7 +235,7 @@ class SQLiteReader:
                 records += self._read(topic_id, partition, max(1, limit // len(behind)))
         return records
 
-    def commit(self, offsets: Offsets, stale: int = 0) -> Watermark | None:
+    def commit(self, offsets: Offsets, *, records: int = 0, stale: int = 0) -> Watermark | None:
         """Move the group's offsets; the watermark that it has now applied through."""
         connection = self._log.connection
         before = self._through.watermark
@@ -245,9 +249,10 @@ class SQLiteReader:
                 [(self._group, partition.topic, offset) for partition, offset in offsets.items()],
             )
             connection.execute(
-                "INSERT INTO consumer_group VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET through = "
-                "excluded.through, through_ms = excluded.through_ms, stale = stale + excluded.stale",
-                (self._group, *_through_columns(through), stale),
+                "INSERT INTO consumer_group VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET through = "
+                "excluded.through, through_ms = excluded.through_ms, records = records + excluded.records, "
+                "stale = stale + excluded.stale",
+                (self._group, *_through_columns(through), records, stale),
             )
             _trim_watermarks(connection)
         self._committed |= offsets

@@ -1,9 +1,9 @@
 """Bounded reads: a SELECT together with a version that is a lower bound of what it saw.
 
 To read the binlog's position and then SELECT is wrong: the binlog runs ahead of what a SELECT can see, on
-MySQL 8 in two of three samples under load, on MariaDB in one of five. On MariaDB a heartbeat row is
-committed first; what is committed before our own commit is visible to every SELECT that begins after it.
-A bound that is too low is harmless, for the binlog repairs the row; one that is too high loses data.
+MySQL 8 in two of three samples under load, on MariaDB in one of five. What is safe depends on how the
+server numbers its commits (`numbering.py`); none of it takes a lock. A bound that is too low is harmless,
+for the binlog repairs the row; one that is too high loses data.
 """
 
 import time
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from changeover.errors import SourceUnavailable
 from changeover.mysql.connection import Connection
 from changeover.mysql.control import ControlSchema
+from changeover.mysql.numbering import numbering_of
 from changeover.version import Version
 
 EPOCH_WAIT_S_MAX = 30.0
@@ -30,6 +31,7 @@ class BoundedReader:
     ) -> None:
         self.connection = connection
         self._control = ControlSchema(connection, pipeline)
+        self._numbering = numbering_of(connection)
         self._beater = beater
         self._sleep = sleep
 
@@ -51,8 +53,7 @@ class BoundedReader:
         # The epoch first: one that is read after the bound could be that of a server that took over in
         # between, and would put this read above all that the new server ever commits.
         epochs = self._control.epochs()
-        self._control.beat(self._beater)
-        identity, _, sequence = self.connection.value("SELECT @@last_gtid").rpartition("-")
-        if not epochs or epochs[-1].identity != identity or int(sequence) < epochs[-1].first_sequence:
+        identity, sequence = self._numbering.bound(lambda: self._control.beat(self._beater))
+        if not epochs or epochs[-1].identity != identity or sequence < epochs[-1].first_sequence:
             return None
-        return Version.of_read(epochs[-1].number, int(sequence))
+        return Version.of_read(epochs[-1].number, sequence)

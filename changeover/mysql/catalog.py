@@ -150,7 +150,7 @@ def _why_unfit(column: ColumnRow) -> str | None:
         return f"has character set {column.character_set}; this release reads utf8mb4 only"
     if kind in NULL_HIDES_VALUES and column.is_nullable == "YES":
         return f"is a nullable {column.data_type.upper()}: a zero date could not be told from NULL"
-    if re.search(r"GENERATED|INVISIBLE|ROW START|ROW END", column.extra, re.IGNORECASE):
+    if re.search(r"(VIRTUAL|STORED) GENERATED|INVISIBLE|ROW START|ROW END", column.extra, re.IGNORECASE):
         return f"is {column.extra.lower()}, which this release does not move"
     if "compressed" in column.column_type.lower():
         return "is COMPRESSED, which this release cannot read from the binlog"

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from changeover.errors import SourceUnfit
 from changeover.mysql.connection import Connection
+from changeover.mysql.numbering import is_mariadb, numbering_of
 
 
 class Requirement(NamedTuple):
@@ -14,24 +15,30 @@ class Requirement(NamedTuple):
     mend: str
 
 
-REQUIREMENTS = (
+COMMON = (
     Requirement("log_bin", "ON", "start the server with log_bin"),
     Requirement("binlog_format", "ROW", "SET GLOBAL binlog_format = 'ROW'"),
     Requirement("binlog_row_image", "FULL", "SET GLOBAL binlog_row_image = 'FULL'"),
     Requirement("binlog_row_metadata", "FULL", "SET GLOBAL binlog_row_metadata = 'FULL'"),
-    Requirement("log_bin_compress", "OFF", "SET GLOBAL log_bin_compress = OFF"),
+)
+
+MARIADB = (*COMMON, Requirement("log_bin_compress", "OFF", "SET GLOBAL log_bin_compress = OFF"))
+
+MYSQL = (
+    *COMMON,
+    Requirement("binlog_row_value_options", "", "SET GLOBAL binlog_row_value_options = ''"),
+    Requirement("binlog_order_commits", "ON", "SET GLOBAL binlog_order_commits = ON"),
 )
 
 
 def check_source(connection: Connection) -> None:
     """Return if the binlog will hold every change in a form that we read, else raise `SourceUnfit`."""
-    if "MariaDB" not in connection.value("SELECT @@version"):
-        message = "the source is not MariaDB"
-        raise SourceUnfit(message, hint="This release reads MariaDB 10.5 and later.")
+    numbering_of(connection)
+    requirements = MARIADB if is_mariadb(connection) else MYSQL
     complaints = [
         f"{requirement.variable} is {found or 'unknown to this server'}, not {requirement.wanted}: "
         f"{requirement.mend}"
-        for requirement in REQUIREMENTS
+        for requirement in requirements
         if (found := _variable(connection, requirement.variable)) != requirement.wanted
     ]
     if complaints:

@@ -2,10 +2,10 @@
 
 | topic | cleanup | holds |
 |---|---|---|
-| `<pipeline>.<schema>.<table>` | delete | changes, keyed by the row's key, in Kafka's own murmur2 partitions |
+| `<pipeline>.<schema>.<table>` | delete | changes by the row's key, in Kafka's own partitions |
 | `<pipeline>.progress` | delete | watermarks with end offsets |
-| `<pipeline>.control` | compact | the log's identity, its topics, table definitions, capture's checkpoint |
+| `<pipeline>.control` | compact | identity, topics, table definitions, capture's checkpoint |
 
-Capture appends in transactions of one transactional id, so a newer capture fences it. Import workers have ids
-of their own. A producer after an error is thrown away, for the outcome of its transaction is not known.
+Capture appends in transactions of one transactional id, so a newer capture fences it. Import workers have
+ids of their own. A producer after an error is thrown away, for the outcome of its transaction is not known.
 """

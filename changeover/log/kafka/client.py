@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -42,7 +43,7 @@ class Cluster:
     servers: str
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def admin(self) -> dict[str, object]:
+    def admin(self) -> dict[str, Any]:
         """Settings for questions and for topics."""
         return {
             **self.options,
@@ -51,7 +52,7 @@ class Cluster:
             "socket.timeout.ms": int(REQUEST_TIMEOUT_S * 1000),
         }
 
-    def producer(self, transactional_id: str) -> dict[str, object]:
+    def producer(self, transactional_id: str) -> dict[str, Any]:
         """Settings for a producer that loses nothing and writes nothing twice."""
         return {
             **self.admin(),
@@ -65,7 +66,7 @@ class Cluster:
             "partitioner": "murmur2",
         }
 
-    def consumer(self, group: str, *, tells_end: bool = False) -> dict[str, object]:
+    def consumer(self, group: str, *, tells_end: bool = False) -> dict[str, Any]:
         """Settings for a consumer that sees committed transactions only, and commits when it is told to."""
         return {
             **self.admin(),
@@ -86,6 +87,11 @@ def translated(servers: str) -> Iterator[None]:
         yield
     except KafkaException as error:
         raise error_of(error.args[0], servers) from error
+    except SystemError as error:
+        # The client raises a fatal error (fenced) and then calls our callback, which Python takes amiss.
+        if not isinstance(error.__cause__, KafkaException):
+            raise
+        raise error_of(error.__cause__.args[0], servers) from error
 
 
 def error_of(error: KafkaError, servers: str) -> ChangeoverError:

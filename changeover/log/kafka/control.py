@@ -15,8 +15,6 @@ KEY_CAPTURE = b"capture"
 KEY_TOPIC = b"topic:"
 KEY_TABLE = b"table:"
 
-MESSAGES_AT_ONCE = 10_000
-
 
 class ControlTopic:
     """The control topic's content, as of the last `refresh`."""
@@ -37,11 +35,10 @@ class ControlTopic:
             # Sought anew each time: the client says "end of partition" once for each place that it reaches.
             self._consumer.assign([TopicPartition(self.name, 0, self._position)])
             while time.monotonic() < deadline:
-                for message in self._consumer.consume(MESSAGES_AT_ONCE, timeout=1.0):
-                    if self._take(message):
-                        return
-        message = f"the end of {self.name} was not reached"
-        raise LogUnavailable(message)
+                message = self._consumer.poll(1.0)
+                if message is not None and self._take(message):
+                    return
+        raise LogUnavailable(f"the end of {self.name} was not reached")
 
     def close(self) -> None:
         """Hang up."""

@@ -79,7 +79,7 @@ class KafkaLog:
                 [ConsumerGroupTopicPartitions(f"{self._pipeline}.{group}")],
                 request_timeout=REQUEST_TIMEOUT_S,
             )
-            places = [answer.result() for answer in asked.values()][0].topic_partitions or []
+            places = next(answer.result() for answer in asked.values()).topic_partitions or []
         offsets = {Partition(place.topic, place.partition): place.offset for place in places}
         notes = {
             Partition(place.topic, place.partition): CommitNote.decode(place.metadata) for place in places
@@ -87,6 +87,7 @@ class KafkaLog:
         return GroupProgress(
             committed=offsets,
             through=self._through(notes),
+            records=sum(note.records for note in notes.values()),
             stale=sum(note.stale for note in notes.values()),
         )
 

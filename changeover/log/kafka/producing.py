@@ -3,9 +3,9 @@
 import secrets
 from collections.abc import Iterable, Sequence
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, Message, Producer
 
-from changeover.errors import ChangeoverError, LogUnavailable
+from changeover.errors import LogUnavailable
 from changeover.log import Beat, Checkpoint, Entry, topic_of
 from changeover.log.kafka.client import REQUEST_TIMEOUT_S, Cluster, error_of, translated
 from changeover.log.kafka.control import KEY_CAPTURE, KEY_TABLE, ControlTopic
@@ -59,22 +59,24 @@ class Appender:
         self, topic: str, key: bytes, value: bytes, headers: Iterable[tuple[str, bytes]] = ()
     ) -> None:
         """Add a record to the open transaction."""
-        while True:
-            try:
-                self._producer.produce(topic, value, key, headers=list(headers), on_delivery=self._delivered)
-            except BufferError:  # the client's queue is full: wait for answers
-                self._producer.poll(QUEUE_FULL_WAIT_S)
-            except KafkaException as error:
-                raise self._error(error.args[0]) from error
-            else:
-                self._producer.poll(0)
-                return
+        with translated(self._servers):
+            while True:
+                try:
+                    self._producer.produce(
+                        topic, value, key, headers=list(headers), on_delivery=self._delivered
+                    )
+                except BufferError:  # the client's queue is full: wait for answers
+                    self._producer.poll(QUEUE_FULL_WAIT_S)
+                else:
+                    self._producer.poll(0)
+                    return
 
     def flush(self) -> dict[Partition, int]:
         """Wait until each record of the open transaction has its offset; the end offsets."""
-        left = self._producer.flush(REQUEST_TIMEOUT_S)
+        with translated(self._servers):
+            left = self._producer.flush(REQUEST_TIMEOUT_S)
         if self._failed:
-            raise self._error(self._failed)
+            raise error_of(self._failed, self._servers)
         if left:
             message = f"Kafka at {self._servers} did not take {left} records within {REQUEST_TIMEOUT_S:.0f} s"
             raise LogUnavailable(message)
@@ -121,9 +123,6 @@ class Appender:
         partition = Partition(message.topic() or "", message.partition() or 0)
         # From the delivery report: the partition's high watermark counts the transactions' markers too.
         self._ends[partition] = max(self._ends.get(partition, 0), (message.offset() or 0) + 1)
-
-    def _error(self, error: KafkaError) -> ChangeoverError:
-        return error_of(error, self._servers)
 
 
 class KafkaCaptureLog:

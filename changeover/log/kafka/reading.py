@@ -73,7 +73,7 @@ class KafkaReader:
         records = (self._record(message) for message in messages)
         return [record for record in records if record]
 
-    def commit(self, offsets: Offsets, stale: int = 0) -> Watermark | None:
+    def commit(self, offsets: Offsets, *, records: int = 0, stale: int = 0) -> Watermark | None:
         """Move the group's offsets; the watermark that this member's partitions have passed."""
         behind = {
             partition: self._ours[partition].behind(end)
@@ -87,9 +87,9 @@ class KafkaReader:
             for partition, ours in self._ours.items()
             if partition in behind or ours.note.through != through
         }
-        if behind and stale:
-            first = next(iter(behind))
-            notes[first] = replace(notes[first], stale=notes[first].stale + stale)
+        for first in list(behind)[:1]:  # counted for the group as a whole, beside any one of its offsets
+            note = notes[first]
+            notes[first] = replace(note, records=note.records + records, stale=note.stale + stale)
         if notes and self._commit(committed, notes):
             for partition, note in notes.items():
                 self._ours[partition].committed = committed[partition]
@@ -124,7 +124,7 @@ class KafkaReader:
             raise _error_of(error, self._servers)
         partition = Partition(message.topic() or "", message.partition() or 0)
         offset = message.offset() or 0
-        headers = dict(message.headers() or ())
+        headers = _headers(message)
         value = self._ours[partition].join.take(offset, headers.get(HEADER_PART), message.value() or b"")
         if value is None:
             return None
@@ -250,6 +250,11 @@ class Progress:
         ends = {partition: end for partition, end in watermark.ends.items() if partition in self._partitions}
         self._through.expect([replace(watermark, ends=ends)])
         self._behind[watermark.version] = behind
+
+
+def _headers(message: Message) -> dict[str, bytes]:
+    pairs: Iterable[tuple[str, object]] = message.headers() or ()  # type: ignore[assignment] # its stub is wide
+    return {name: value for name, value in pairs if isinstance(value, bytes)}
 
 
 def _error_of(error: KafkaError, servers: str) -> ChangeoverError:
