@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from cdc.chunks import rows_between
 from cdc.events import Committed, RowsChanged
+from cdc.frames import frames_at
 from cdc.snapshot import _canonical_rows
 from cdc.stream import BinlogStream
 from changeover.demo.server import PrivateMariaDB
@@ -34,8 +35,8 @@ ALL_BYTES = bytes(range(256))
 
 Given = str | int | float | bytes | None
 
-MINUS_ZERO: tuple[Given, Value] = ("-0.0", -0.0)
-"""As text: the server takes the number -0.0 for 0.0."""
+MINUS_ZERO: tuple[Given, Value] = ("-0.0", 0.0)
+"""MariaDB stores no -0.0, however it is written."""
 
 
 def same(*values: Value) -> list[tuple[Given, Value]]:
@@ -95,11 +96,11 @@ CASES: dict[str, tuple[str, list[tuple[Given, Value]]]] = {
         [
             *same(0.0, 0.1, -0.1, 1.5, 16777216.0, 1e-10, 1.1754944e-38),
             *[(FLOAT_MAX, 3.4028235e38), (-FLOAT_MAX, -3.4028235e38)],
-            *[MINUS_ZERO, (1e-45, 1e-45), (16777217, 16777216.0), (0.123456789, 0.12345679), (8388609.5, 8388610.0)],
+            *[MINUS_ZERO, (1e-45, 1.4013e-45), (16777217, 16777216.0), (0.123456789, 0.12345679), (8388609.5, 8388610.0)],
         ],
     ),
     "float_unsigned": ("FLOAT UNSIGNED", [*same(0.0, 0.1), (FLOAT_MAX, 3.4028235e38)]),
-    "float_7_3": ("FLOAT(7,3)", [(1.5, 1.5), (0.0004, 0.0), (9999.999, 9999.999), (1.0005, 1.001)]),
+    "float_7_3": ("FLOAT(7,3)", [(1.5, 1.5), (0.0004, 0.0), (9999.999, 9999.999), (1.0006, 1.001)]),
     "double": (
         "DOUBLE",
         [
@@ -203,7 +204,7 @@ def both_ways(source: SourceSettings, tables: Sequence[Table], fill: Mapping[str
             for table in tables
         }
     streamed: dict[str, list[Row]] = {table.name: [] for table in tables}
-    stream = BinlogStream(source, "test", tables, position, SERVER_ID)
+    stream = BinlogStream(source, "test", tables, frames_at(position, "0-1"), SERVER_ID)
     try:
         while not isinstance(event := stream.next(EVENT_WAIT_S_MAX), Committed):
             assert event is not None, "nothing came"
@@ -299,22 +300,23 @@ def generated_rows() -> list[dict[str, Value]]:
     return found
 
 
-def _given(value: Value) -> Given:
-    return repr(value) if isinstance(value, float) else value  # as MINUS_ZERO
-
-
 def _canonical(row: Row) -> Row:
+    """The row as it must be read."""
     number = row["c_float"]
-    return {**row, "c_float": shortest_float32(number) if isinstance(number, float) else number}
+    short = {**row, "c_float": shortest_float32(number) if isinstance(number, float) else number}
+    return {name: value + 0.0 if isinstance(value, float) else value for name, value in short.items()}
 
 
 def test_rows_of_every_kind_at_once_are_the_same_both_ways_and_as_they_were_written(
     source: SourceSettings,
 ) -> None:
-    rows = [{"id": number, **row} for number, row in enumerate(generated_rows())]
+    rows = [
+        {"id": number} | {name: row[name] for name in WIDE_COLUMNS}
+        for number, row in enumerate(generated_rows())
+    ]
     with Connection(source) as connection:
         (wide,) = (table for table in captured_tables(connection) if table.name == "wide")
-    ways = both_ways(source, [wide], {"wide": [[_given(value) for value in row.values()] for row in rows]})
+    ways = both_ways(source, [wide], {"wide": [list(row.values()) for row in rows]})
     assert len(rows) > GENERATED_ROWS / 2
     for row, selected, streamed in zip(rows, ways.selected["wide"], ways.streamed["wide"], strict=True):
         assert exactly(selected) == exactly(streamed)

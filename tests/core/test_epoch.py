@@ -9,6 +9,7 @@ from changeover.errors import OrderBroken
 from changeover.version import Version
 
 A, B, C = "0-1", "0-2", "0-3"
+UUID, OTHER_UUID = "3e11fa47-71ca-11e1-9e33-c80aa9429562", "4e11fa47-71ca-11e1-9e33-c80aa9429562"
 FIRST = Epoch(1, A, 5, None)
 
 
@@ -63,8 +64,35 @@ def test_a_second_domain_is_refused_though_its_number_is_higher() -> None:
         epoch_of([FIRST], "1-1", 11, seen(1, 10))
 
 
-def test_the_domain_is_what_stands_before_the_server() -> None:
-    assert (domain_of("0-1"), domain_of("10-1")) == ("0", "10")
+def test_servers_of_mysql_number_each_for_itself_so_that_the_next_may_begin_below() -> None:
+    first = Epoch(1, UUID, 5, None)
+    assert epoch_of([first], OTHER_UUID, 3, seen(1, 10)) == Epoch(2, OTHER_UUID, 3, seen(1, 10))
+
+
+def test_r4_from_one_server_of_mysql_to_another_and_back_is_a_third_epoch() -> None:
+    epochs = [Epoch(1, UUID, 5, None), Epoch(2, OTHER_UUID, 3, seen(1, 10))]
+    back = epoch_of(epochs, UUID, 11, seen(2, 4))
+    assert back == Epoch(3, UUID, 11, seen(2, 4))
+
+
+def test_a_server_of_mysql_that_goes_backwards_in_its_own_numbers_is_refused() -> None:
+    with pytest.raises(OrderBroken, match="went back"):
+        epoch_of([Epoch(1, UUID, 5, None)], UUID, 10, seen(1, 10))
+
+
+@pytest.mark.parametrize(("identity", "other"), [(A, UUID), (UUID, A)])
+def test_mariadb_behind_mysql_is_refused(identity: str, other: str) -> None:
+    with pytest.raises(OrderBroken, match="several GTID domains"):
+        epoch_of([Epoch(1, identity, 5, None)], other, 11, seen(1, 10))
+
+
+def test_the_domain_is_what_stands_before_the_server_and_no_part_of_a_uuid() -> None:
+    assert [domain_of(one) for one in ("0-1", "10-1", UUID, "12345678-1234-1234-1234-123456789012")] == [
+        "0",
+        "10",
+        None,
+        None,
+    ]
 
 
 @given(st.lists(st.sampled_from([A, B, C]), max_size=12), st.sets(st.integers(0, 12)))

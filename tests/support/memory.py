@@ -29,6 +29,7 @@ class MemoryReader:
 
     def __init__(self, records: Sequence[Record], lost_commits: Iterable[int] = ()) -> None:
         self.committed: dict[Partition, int] = {}
+        self.applied = 0
         self.stale = 0
         self._records = records
         self._waiting = list(records)
@@ -39,12 +40,13 @@ class MemoryReader:
         polled, self._waiting = self._waiting[:limit], self._waiting[limit:]
         return polled
 
-    def commit(self, offsets: Offsets, stale: int = 0) -> Watermark | None:
+    def commit(self, offsets: Offsets, *, records: int = 0, stale: int = 0) -> Watermark | None:
         self._commits += 1
         if self._commits in self._lost_commits:
             message = "the log did not answer"
             raise LogUnavailable(message)
         self.committed |= offsets
+        self.applied += records
         self.stale += stale
         return None
 
