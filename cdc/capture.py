@@ -106,18 +106,15 @@ class Capture:
 
     def step(self) -> None:
         """Handle the next event, or write what is pending if its time has come."""
-        event = self._stream.next(self._wait_s())
-        if event is not None:
-            self._handle(event)
-        if self._is_due():
-            self._flush()
-
-    def _handle(self, event: Event) -> None:
         try:
-            self._take(event)
+            event = self._stream.next(self._wait_s())
+            if event is not None:
+                self._take(event)
         except Stopped:
             self._flush()  # what was complete before the stop is safe, and need not be read again
             raise
+        if self._is_due():
+            self._flush()
 
     def _take(self, event: Event) -> None:
         match event, self._open:

@@ -62,17 +62,23 @@ def _beyond(table: Table, key: bytes, strict: str, last: str) -> Query:
 
 def _mark(column: Column) -> str:
     # Text against DECIMAL would be compared as floats, which know 15 of up to 65 digits.
-    if column.kind is not Kind.DECIMAL:
-        return "%s"
-    precision = column.sql_type.partition(")")[0] + ")"  # without "unsigned zerofill"
-    return f"CAST(%s AS {precision})"
+    return f"CAST(%s AS {_precision(column)})" if column.kind is Kind.DECIMAL else "%s"
 
 
 def _exact(column: Column) -> str:
     # A FLOAT is printed with 6 digits, too few to tell it from its neighbours; as a product it is a DOUBLE.
     # (A sum would make -0.0 positive.)
     name = quoted(column.name)
-    return f"{name} * 1e0" if column.kind is Kind.FLOAT else name
+    if column.kind is Kind.FLOAT:
+        return f"{name} * 1e0"
+    if column.kind is Kind.DECIMAL and "zerofill" in column.sql_type:
+        return f"CAST({name} AS {_precision(column)})"  # the zeros are in the text only, not in the binlog
+    return name
+
+
+def _precision(column: Column) -> str:
+    """The type of a DECIMAL, without "unsigned" or "zerofill"."""
+    return column.sql_type.partition(")")[0] + ")"
 
 
 def _name(table: Table) -> str:

@@ -25,6 +25,9 @@ class Frame(NamedTuple):
 class Frames(Protocol):
     """Follows the stream of one kind of server."""
 
+    position: str
+    """Where the stream begins, in the source's own words."""
+
     def options(self) -> dict[str, Any]:
         """How the library must ask for the stream."""
 
@@ -51,13 +54,13 @@ class MariaDBFrames:
     """MariaDB: each transaction begins with its GTID, which is also the place to resume behind it."""
 
     def __init__(self, position: str) -> None:
-        self._position = position
+        self.position = position
         self._identity = ""
         self._sequence = 0
 
     def options(self) -> dict[str, Any]:
         """From a GTID on."""
-        return {"is_mariadb": True, "auto_position": self._position}
+        return {"is_mariadb": True, "auto_position": self.position}
 
     def begin(self, event: object, file: str, end: int) -> Frame | None:
         """The transaction whose GTID event this is."""
@@ -80,6 +83,7 @@ class GtidFrames:
     """MySQL with GTIDs: the place to resume is the set of all that was executed up to there."""
 
     def __init__(self, position: str) -> None:
+        self.position = position
         self._executed = GtidSet.parse(position)
         self._uuid = ""
         self._number = 0
@@ -112,6 +116,7 @@ class FileFrames:
     """
 
     def __init__(self, position: str, identity: str) -> None:
+        self.position = position
         self._file, _, offset = position.rpartition(":")
         self._end = int(offset)
         self._start = self._end

@@ -38,7 +38,7 @@ from changeover.errors import BinlogUnreadable, ChangeoverError, PositionPurged,
 from changeover.mysql.connection import parameters, translated
 from changeover.mysql.control import HEARTBEAT
 from changeover.settings import SourceSettings
-from changeover.table import Table
+from changeover.table import Kind, Table
 
 EVENTS_AHEAD_MAX = 1_000
 """Events read ahead of capture, each about 8 kB of rows at most (binlog_row_event_max_size)."""
@@ -65,6 +65,8 @@ IGNORED = (
 CONNECTIONS_OF_LIBRARY = 2
 
 ER_MASTER_FATAL_ERROR_READING_BINLOG = 1236
+
+DATES = (Kind.DATE, Kind.DATETIME, Kind.TIMESTAMP)
 
 Rows = Any
 """The library's row events, which have no annotations: DeleteRowsEvent, UpdateRowsEvent, WriteRowsEvent."""
@@ -192,7 +194,7 @@ class BinlogStream:
 
     def _lost(self, error: Exception) -> ChangeoverError:
         if error.args and error.args[0] == ER_MASTER_FATAL_ERROR_READING_BINLOG:
-            message = f"the source does not give its binlog from where capture was: {error.args[-1]}"
+            message = f"the source does not give its binlog from {self._frames.position} on: {error.args[-1]}"
             return PositionPurged(message)
         return translated(error, f"{self._source.host}:{self._source.port}")
 
@@ -220,15 +222,24 @@ class ConnectOnce:
     def hang_up(self) -> None:
         """End what has been connected, under the hands of whoever reads from it."""
         for connection in self._made:
+            # PyMySQL's own close() would wait for the reader, which waits for the server.
+            sock = connection._sock  # noqa: SLF001
             with suppress(OSError):
-                # PyMySQL's own close() would wait for the reader, which waits for the server.
-                connection._sock.shutdown(socket.SHUT_RDWR)  # noqa: SLF001
+                if sock is not None:  # as it is once the connection is lost
+                    sock.shutdown(socket.SHUT_RDWR)
 
 
 def _images(reader: RowReader, event: Rows) -> list[Images]:
     """The event's rows, before and after each."""
     reader.check_columns([column.name for column in event.columns])
     _check_complete(reader.table, event)
+    try:
+        _ = event.rows  # decoded on first use
+    except ValueError as error:
+        # The library does not say which: only a date that no calendar has comes to this.
+        dates = [column.name for column in reader.table.columns if column.kind in DATES]
+        message = f"{reader.table.full_name} has in one of {', '.join(dates)} what is no date ({error})"
+        raise UnexpectedValue(message) from error
     match event:
         case WriteRowsEvent():
             return [(None, reader.row(row["values"])) for row in event.rows]

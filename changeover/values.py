@@ -25,6 +25,10 @@ Row = Mapping[str, Value]
 FLOAT32_DIGITS = range(6, 10)
 """How many decimal digits a float32 can need: 6 always survive, 9 always suffice."""
 
+FLOAT32_DIGITS_BELOW_NORMAL = range(1, 10)
+FLOAT32_NORMAL_MIN = 2.0**-126
+"""Numbers below it have fewer bits, the last of them one."""
+
 _float32 = struct.Struct("<f")
 
 
@@ -35,7 +39,8 @@ def shortest_float32(number: float) -> float:
     0.1
     """
     wanted = _float32.pack(number)
-    for digits in FLOAT32_DIGITS:
+    is_normal = abs(number) >= FLOAT32_NORMAL_MIN
+    for digits in FLOAT32_DIGITS if is_normal else FLOAT32_DIGITS_BELOW_NORMAL:
         short = float(f"{number:.{digits}g}")
         if _float32.pack(short) == wanted:
             return short

@@ -79,6 +79,7 @@ def captured_tables(connection: Connection) -> list[Table]:
         f"{'.'.join(name)}{why}" for name in names for why in _complaints(columns[name], keys[name])
     ]
     complaints += _same_names(names)
+    complaints += _hidden_versions(connection, names)
     if complaints:
         raise TableUnfit("; ".join(complaints), hint="Change the table, or put it in source.exclude.")
     return [_table(name, columns[name], keys[name]) for name in names]
@@ -104,7 +105,9 @@ def _of(connection: Connection, sql: str, names: Sequence[Name]) -> Iterator[tup
     rows: dict[Name, list[list[str]]] = {name: [] for name in names}
     parts = [part for name in names for part in name]
     for schema, name, *rest in connection.query(sql.format(marks), parts):
-        rows[schema, name].append(rest)
+        # information_schema compares names without regard to case, where the server may tell them apart.
+        if (schema, name) in rows:
+            rows[schema, name].append(rest)
     yield from rows.items()
 
 
@@ -157,10 +160,22 @@ def _why_unfit(column: ColumnRow) -> str | None:
     return None
 
 
+def _hidden_versions(connection: Connection, names: Sequence[Name]) -> Iterator[str]:
+    """Tables whose old rows are kept in hidden columns, which row events then have and SELECT has not."""
+    found = connection.query(
+        "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'SYSTEM VERSIONED'"
+    )
+    for name in found:
+        if name in names:
+            yield f"{'.'.join(name)} is system-versioned, which this release does not move"
+
+
 def _same_names(names: Sequence[Name]) -> Iterator[str]:
-    """Two source tables that would be one table in the target, where names know no case."""
+    """Source tables whose names would be one: in the target, which knows no case, or in the log."""
     seen: dict[str, Name] = {}
     for name in names:
         other = seen.setdefault(name[1].lower(), name)
         if other is not name:
             yield f"{'.'.join(other)} and {'.'.join(name)} would be one table in the target"
+        if "." in "".join(name):
+            yield f"{'.'.join(name)} has a dot in its name, so its topic could be another table's"

@@ -554,7 +554,6 @@ def test_capture_stops_at_what_it_cannot_read_and_never_steps_over_it(
     assert checkpoint.position == before
 
 
-@pytest.mark.xfail(strict=True, reason="an error that the stream raises leaves what is pending unwritten")
 def test_what_was_complete_before_an_unreadable_transaction_is_in_the_log(source: Source) -> None:
     capture(source.settings, lambda: True)  # begins, and ends at once
     source.run("INSERT INTO person VALUES (1, 'Ada')", *UNREADABLE["zero date"].statements)
@@ -583,7 +582,6 @@ def dump_of(server: PrivateMariaDB) -> int | None:
 CLOSING = "closing a stream whose connection was lost raises AttributeError, which hides the error before it"
 
 
-@pytest.mark.xfail(strict=True, raises=AttributeError, reason=CLOSING)
 def test_a_stream_whose_connection_is_killed_says_that_the_source_is_unavailable(
     source: Source, server: PrivateMariaDB
 ) -> None:
@@ -594,7 +592,6 @@ def test_a_stream_whose_connection_is_killed_says_that_the_source_is_unavailable
         assert type(events.error()) is SourceUnavailable
 
 
-@pytest.mark.xfail(strict=True, raises=AttributeError, reason=CLOSING)
 def test_capture_whose_connection_is_killed_says_that_the_source_is_unavailable(
     source: Source, server: PrivateMariaDB
 ) -> None:
@@ -605,7 +602,6 @@ def test_capture_whose_connection_is_killed_says_that_the_source_is_unavailable(
     assert type(live.error()) is SourceUnavailable
 
 
-@pytest.mark.xfail(strict=True, raises=AttributeError, reason=CLOSING)
 @pytest.mark.parametrize("end", [PrivateMariaDB.stop, PrivateMariaDB.kill])
 def test_a_server_that_ends_in_the_middle_is_an_unavailable_source_and_read_on_afterwards(
     tmp_path: Path, end: Callable[[PrivateMariaDB], None]

@@ -320,7 +320,6 @@ def test_a_source_made_read_only_is_unavailable(mariadb: PrivateMariaDB, source:
         connection.execute("INSERT INTO connecting.t VALUES (1)")
 
 
-@pytest.mark.xfail(strict=True, reason="1226, the limit of one user, counts as a refusal and is not retried")
 def test_a_user_with_too_many_connections_finds_the_source_unavailable(
     mariadb: PrivateMariaDB, source: SourceSettings
 ) -> None:
