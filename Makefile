@@ -20,11 +20,12 @@ help: ## list what make can do
 # ------------------------------------------------------------------------------------------------------------ to use it
 
 ROWS ?=
+LOG ?=
 ARGS ?=
 
 .PHONY: demo
-demo: $(VENV)/requirements.installed mariadb ## migrate a live database, here and now; ROWS=… sets its size, ARGS=… what else it takes
-	@$(BIN)/changeover demo $(if $(ROWS),--rows $(ROWS)) $(ARGS)
+demo: $(VENV)/requirements.installed mariadb $(if $(filter kafka,$(LOG)),kafka) ## migrate a live database, here and now; ROWS=… sets its size, LOG=kafka its log, ARGS=… what else it takes
+	@$(BIN)/changeover demo $(if $(LOG),--log $(LOG)) $(if $(ROWS),--rows $(ROWS)) $(ARGS)
 
 # -------------------------------------------------------------------------------------------------------- to work on it
 

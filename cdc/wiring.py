@@ -65,7 +65,7 @@ def capture(settings: Settings, should_stop: ShouldStop) -> None:
 
 def snapshot(settings: Settings, worker: str, should_stop: ShouldStop) -> None:
     """Copy chunks until the import is done, or told to stop."""
-    with Connection(settings.source) as connection, open_log(settings) as pipeline_log:
+    with Connection(settings.source) as connection, open_log(settings, worker) as pipeline_log:
         check_source(connection)
         control = ControlSchema(connection, settings.pipeline)
         control.make()

@@ -11,10 +11,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table as Grid
+from rich.text import Text
 
-from changeover import __version__
+from changeover import __version__, settings_table
 from changeover.daemon import configure_logging
-from changeover.demo.story import Plan, tell
+from changeover.demo.story import DemoLog, Plan, tell
 from changeover.errors import ChangeoverError
 from changeover.exits import DIFFERENT, OK, status_of
 from changeover.mysql.catalog import captured_tables
@@ -24,7 +25,7 @@ from changeover.mysql.preflight import check_source
 from changeover.settings import Settings
 from changeover.status import Status, Statuses
 from changeover.supervisor import Supervisor, parts_of
-from changeover.wiring import check_stores, has_log, open_log
+from changeover.wiring import check_stores, complaints_about_topics, create_topics, has_log, open_log
 
 POLL_S = 0.2
 
@@ -34,6 +35,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+topics = typer.Typer(help="Kafka's topics of the pipeline.", no_args_is_help=True)
+app.add_typer(topics, name="topics")
+config_app = typer.Typer(help="The settings.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.")]
 CONFIG = Path("changeover.toml")
@@ -97,6 +103,52 @@ def status(
         Console().print(_grid(now))
 
 
+@topics.command("create")
+def topics_create(config: Config = CONFIG) -> None:
+    """Make the topics that are missing: one for each table, one of watermarks, one for the log itself."""
+    settings = Settings.load(config)
+    with Connection(settings.source) as connection:
+        tables = captured_tables(connection)
+    made = create_topics(settings, tables)
+    for name in made:
+        typer.echo(f"made {name}")
+    if not made:
+        typer.echo("every topic is there")
+
+
+@topics.command("check")
+def topics_check(config: Config = CONFIG) -> None:
+    """Check partitions, replication, clean-up and retention of the topics; exit status 1 if one is wrong."""
+    settings = Settings.load(config)
+    with Connection(settings.source) as connection:
+        tables = captured_tables(connection)
+    complaints = complaints_about_topics(settings, tables)
+    for complaint in complaints:
+        typer.echo(complaint)
+    if complaints:
+        raise typer.Exit(DIFFERENT)
+    open_log(settings).close()  # refuses topics that were made anew, or have got other partitions
+    typer.echo("every topic is as it must be")
+
+
+@config_app.command("show")
+def config_show(
+    config: Config = CONFIG,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show every setting, its value and where that comes from; secrets are hidden."""
+    settings = Settings.load(config)
+    found = settings_table.rows(settings, config)
+    if as_json:
+        typer.echo(json.dumps([row._asdict() for row in found], indent=2))
+        return
+    grid = Grid("setting", "value", "from", "meaning", box=None)
+    for row in found:
+        grid.add_row(row.name, Text(row.value), row.origin, Text(row.description))
+    Console(highlight=False).print(grid)
+
+
 @app.command()
 def demo(
     *,
@@ -104,15 +156,19 @@ def demo(
     rate: Annotated[int, typer.Option(min=1, max=2_000, help="Transactions written a second.")] = 250,
     steady: Annotated[float, typer.Option(min=0, help="Seconds to stay in step before the end.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Of the sample data and of what is written.")] = 1,
+    log: Annotated[
+        DemoLog, typer.Option(help="Where the changes go: a file, or a private Kafka.")
+    ] = DemoLog.SQLITE,
     keep: Annotated[
         Path | None, typer.Option(help="A folder to keep log, target and daemons.log in.")
     ] = None,
 ) -> None:
     """Move a sample database while it is written to, with kills in the middle, and compare every row.
 
-    Starts a private MariaDB that is gone at the end. Exit status 0 only if source and target are equal.
+    Starts a private MariaDB, and a private Kafka for --log kafka; both are gone at the end. Exit status 0
+    only if source and target are equal.
     """
-    plan = Plan(rows=rows, rate=rate, steady_s=steady, seed=seed, keep=keep)
+    plan = Plan(rows=rows, rate=rate, steady_s=steady, seed=seed, log=log, keep=keep)
     if not tell(plan, Console(highlight=False)):
         raise typer.Exit(DIFFERENT)
 

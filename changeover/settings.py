@@ -96,20 +96,48 @@ class SourceSettings(Section):
     def secret(self) -> str:
         """The user's password from wherever it is kept; empty if nowhere."""
         if self.password_file:
-            try:
-                return self.password_file.read_text().strip()
-            except (OSError, UnicodeDecodeError) as error:
-                message = f"the password file {self.password_file} cannot be read: {error}"
-                raise SettingsInvalid(message) from error
+            return _secret_in(self.password_file)
         if self.password:
             return self.password.get_secret_value()
         return unquote(urlsplit(self.url).password or "")
 
 
 class LogSettings(Section):
-    """The log between capture and consumers."""
+    """The log between capture and consumers; all but the URL is for Kafka."""
 
-    url: str = Field(description="sqlite:FILE, a path relative to the settings file.")
+    url: str = Field(
+        description="sqlite:FILE, relative to the settings file, or kafka://host:port,… of the brokers."
+    )
+    partitions: PositiveInt = Field(
+        6, le=10_000, description="Partitions of each table's topic; fixed for good."
+    )
+    replication: PositiveInt = Field(3, description="Copies of each partition.")
+    min_insync: PositiveInt = Field(
+        2, description="Copies that must have a record before it counts as written."
+    )
+    replay_window_h: PositiveInt = Field(
+        168, description="Hours for which records must be kept at least, so that they can be read again."
+    )
+    record_bytes_max: PositiveInt = Field(
+        900_000, description="Bytes of a record at most; larger ones are split, and joined by the reader."
+    )
+    options: dict[str, str] = Field(
+        default_factory=dict,
+        description='librdkafka\'s own settings, such as "security.protocol" or "ssl.ca.location".',
+    )
+    password_file: Path | None = Field(None, description="A file that holds the SASL password.")
+
+    @property
+    def servers(self) -> str | None:
+        """The brokers of a kafka: URL, None for another kind of URL."""
+        scheme, _, rest = self.url.partition("://")
+        return rest.strip("/") if scheme == "kafka" and rest.strip("/") else None
+
+    def client_options(self) -> dict[str, str]:
+        """Settings for librdkafka, with the password from its file."""
+        if self.password_file is None:
+            return dict(self.options)
+        return {**self.options, "sasl.password": _secret_in(self.password_file)}
 
 
 class TargetSettings(Section):
@@ -175,6 +203,14 @@ class Settings(BaseSettings):
             raise SettingsInvalid(f"the settings file {path}: {_mistakes(error)}") from error
 
 
+def _secret_in(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"the password file {file} cannot be read: {error}"
+        raise SettingsInvalid(message) from error
+
+
 def file_of(url: str) -> Path | None:
     """The file that a sqlite: URL names, None for another kind of URL."""
     scheme, _, rest = url.partition(":")
@@ -188,9 +224,10 @@ def _with_absolute_paths(found: Mapping[str, Any], folder: Path) -> dict[str, An
         values = found.get(section)
         if isinstance(values, dict) and (path := file_of(str(values.get("url")))):
             absolute[section] = {**values, "url": f"sqlite:{folder / path}"}
-    source = found.get("source")
-    if isinstance(source, dict) and "password_file" in source:
-        absolute["source"] = {**source, "password_file": folder / str(source["password_file"])}
+    for section in ("source", "log"):
+        values = absolute.get(section)
+        if isinstance(values, dict) and "password_file" in values:
+            absolute[section] = {**values, "password_file": folder / str(values["password_file"])}
     return absolute
 
 

@@ -1,5 +1,6 @@
 """The demo: a database that is being written to moves, with kills in the middle, and comes out equal."""
 
+import enum
 import json
 import os
 import signal
@@ -18,16 +19,18 @@ from rich.console import Console
 
 from changeover.daemon import configure_logging
 from changeover.demo import oracle, records
+from changeover.demo.broker import PrivateKafka
 from changeover.demo.server import PrivateMariaDB
 from changeover.demo.show import Show
 from changeover.errors import ChangeoverError
 from changeover.mysql.bounded import BoundedReader
+from changeover.mysql.catalog import captured_tables
 from changeover.mysql.connection import Connection
 from changeover.mysql.control import ControlSchema
 from changeover.settings import Settings
 from changeover.status import Status, Statuses
 from changeover.supervisor import Supervisor, parts_of
-from changeover.wiring import open_log
+from changeover.wiring import create_topics, open_log
 
 SETTINGS = """
 pipeline = "demo"
@@ -38,7 +41,10 @@ include = ["{schema}.*"]
 heartbeat_s = 0.2
 
 [log]
-url = "sqlite:log.db"
+url = "{log}"
+partitions = 2
+replication = 1
+min_insync = 1
 
 [target]
 url = "sqlite:records.db"
@@ -50,6 +56,13 @@ DRAIN_WAIT_S_MAX = 120.0
 WRITER_WAIT_S_MAX = 30.0
 
 
+class DemoLog(enum.StrEnum):
+    """Where the demo's changes go on their way."""
+
+    SQLITE = "sqlite"
+    KAFKA = "kafka"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What the demo does."""
@@ -58,6 +71,7 @@ class Plan:
     rate: int
     steady_s: float
     seed: int
+    log: DemoLog
     keep: Path | None
 
 
@@ -84,10 +98,17 @@ class DemoFailed(ChangeoverError):
 
 def tell(plan: Plan, console: Console) -> bool:
     """Run the demo; whether source and target came out equal."""
-    with _folder(plan.keep) as folder, Show(console) as show, PrivateMariaDB() as server:
+    with (
+        _folder(plan.keep) as folder,
+        Show(console) as show,
+        PrivateMariaDB() as server,
+        _log(plan.log, show) as log_url,
+    ):
         show.event(f"a private MariaDB runs on port {server.port}; everything else is in {folder}")
         _fill(server, plan, show)
-        settings, config = _settings(server, folder)
+        settings, config = _settings(server, folder, log_url)
+        if plan.log is DemoLog.KAFKA:
+            _make_topics(settings, show)
         with (
             (folder / "daemons.log").open("a") as output,
             _writer(server, plan) as writer,
@@ -266,9 +287,26 @@ def _fill(server: PrivateMariaDB, plan: Plan, show: Show) -> None:
     show.event(f"the sample database {records.SCHEMA} has at least {plan.rows:,} rows")
 
 
-def _settings(server: PrivateMariaDB, folder: Path) -> tuple[Settings, Path]:
+@contextmanager
+def _log(log: DemoLog, show: Show) -> Iterator[str]:
+    """The URL of the log."""
+    if log is DemoLog.SQLITE:
+        yield "sqlite:log.db"
+        return
+    with PrivateKafka() as broker:
+        show.event(f"a private Kafka runs at {broker.bootstrap}")
+        yield f"kafka://{broker.bootstrap}"
+
+
+def _make_topics(settings: Settings, show: Show) -> None:
+    with Connection(settings.source) as connection:
+        made = create_topics(settings, captured_tables(connection))
+    show.event(f"{len(made)} topics are made")
+
+
+def _settings(server: PrivateMariaDB, folder: Path, log: str) -> tuple[Settings, Path]:
     config = folder / "changeover.toml"
-    config.write_text(SETTINGS.format(user=server.user, port=server.port, schema=records.SCHEMA))
+    config.write_text(SETTINGS.format(user=server.user, port=server.port, schema=records.SCHEMA, log=log))
     os.environ["CHANGEOVER_SOURCE__PASSWORD"] = server.password  # for the daemons; it stands in no file
     return Settings.load(config), config
 
@@ -304,4 +342,3 @@ def _end(
 
 def _lag(lags_ms: Sequence[int]) -> str:
     return f"{statistics.median(lags_ms):,.0f} / {max(lags_ms):,} ms" if lags_ms else "unknown"
-

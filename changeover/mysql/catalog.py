@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from changeover.errors import SettingsInvalid, TableUnfit
 from changeover.mysql.connection import Connection
-from changeover.settings import SourceSettings
 from changeover.table import Column, Kind, Table
 
 SYSTEM_SCHEMAS = ("information_schema", "performance_schema", "mysql", "sys")
@@ -68,31 +67,40 @@ class KeyRow(NamedTuple):
 
 def captured_tables(connection: Connection) -> list[Table]:
     """The tables that the settings include; `TableUnfit` names each that cannot be moved, and why."""
-    source = connection.source
-    names = _captured_names(connection, source)
-    if not names:
-        message = f"source.include names no table: nothing matches {', '.join(source.include)}"
-        raise SettingsInvalid(message, hint="Give schema.table, with * for any; see SHOW TABLES.")
+    tables, complaints = fit_tables(connection, captured_names(connection))
+    if complaints:
+        raise TableUnfit("; ".join(complaints), hint=UNFIT_HINT)
+    return tables
+
+
+UNFIT_HINT = "Change the table, or put it in source.exclude."
+
+
+def fit_tables(connection: Connection, names: Sequence[Name]) -> tuple[list[Table], list[str]]:
+    """The tables of these names that can be moved, and what stands against the others."""
     columns = {name: [ColumnRow(*row) for row in rows] for name, rows in _of(connection, COLUMNS, names)}
     keys = {name: [KeyRow(*row) for row in rows] for name, rows in _of(connection, KEYS, names)}
-    complaints = [
-        f"{'.'.join(name)}{why}" for name in names for why in _complaints(columns[name], keys[name])
-    ]
+    by_name = {name: [*_complaints(columns[name], keys[name])] for name in names}
+    complaints = [f"{'.'.join(name)}{why}" for name in names for why in by_name[name]]
     complaints += _same_names(names)
     complaints += _hidden_versions(connection, names)
-    if complaints:
-        raise TableUnfit("; ".join(complaints), hint="Change the table, or put it in source.exclude.")
-    return [_table(name, columns[name], keys[name]) for name in names]
+    return [_table(name, columns[name], keys[name]) for name in names if not by_name[name]], complaints
 
 
-def _captured_names(connection: Connection, source: SourceSettings) -> list[Name]:
+def captured_names(connection: Connection) -> list[Name]:
+    """Schema and name of each table that the settings include; `SettingsInvalid` if there is none."""
+    source = connection.source
     hidden = (*SYSTEM_SCHEMAS, source.control_schema)
     found = connection.query(
         "SELECT table_schema, table_name FROM information_schema.tables "
         "WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY table_schema, table_name"
     )
     names = [(schema, name) for schema, name in found if schema not in hidden]
-    return [name for name in names if _matches(name, source.include) and not _matches(name, source.exclude)]
+    wanted = [name for name in names if _matches(name, source.include) and not _matches(name, source.exclude)]
+    if not wanted:
+        message = f"source.include names no table: nothing matches {', '.join(source.include)}"
+        raise SettingsInvalid(message, hint="Give schema.table, with * for any; see SHOW TABLES.")
+    return wanted
 
 
 def _matches(name: Name, patterns: Sequence[str]) -> bool:

@@ -67,6 +67,21 @@ class Connection:
         """The rows as the server's text, empty for NULL."""
         return [tuple((value or b"").decode() for value in row) for row in self.raw(sql, parameters)]
 
+    def records(self, sql: str, parameters: Sequence[Value] = ()) -> list[dict[str, str]]:
+        """The rows as `query` gives them, by the names of their columns."""
+        with _translated(f"{self.source.host}:{self.source.port}"), self._connection.cursor() as cursor:
+            cursor.execute(sql, parameters or None)
+            names = [column[0] for column in cursor.description or ()]
+            return [
+                dict(zip(names, ((value or b"").decode() for value in row), strict=True))
+                for row in cursor.fetchall()
+            ]
+
+    @property
+    def thread_id(self) -> int:
+        """The number of this session, as it was said at the login."""
+        return int(self._connection.thread_id())
+
     def value(self, sql: str, parameters: Sequence[Value] = ()) -> str:
         """The first row's first value as text; empty for NULL or no row."""
         rows = self.query(sql, parameters)

@@ -412,6 +412,21 @@ def test_what_it_does_not_follow_stops_it_loudly_and_what_was_complete_is_in_the
     assert ([change.after for change in captures.changes()], captures.position) == ([citizen(1)], "0-1-11")
 
 
+def test_where_the_stream_itself_cannot_read_on_what_was_complete_is_in_the_log(captures: Captures) -> None:
+    class Damaged(ScriptedStream):
+        def next(self, timeout_s: float) -> Event | None:
+            if self.is_at_end:
+                message = "an event has no metadata"
+                raise BinlogUnreadable(message)
+            return super().next(timeout_s)
+
+    with SQLiteLog(captures.path, PIPELINE) as log:
+        stream = Damaged(transaction(11, created(1)), START.position)
+        with pytest.raises(BinlogUnreadable, match="metadata"):
+            captures.capture(stream, log.capture()).run(lambda: False)
+    assert ([change.after for change in captures.changes()], captures.position) == ([citizen(1)], "0-1-11")
+
+
 @pytest.mark.parametrize(
     "events",
     [

@@ -56,7 +56,26 @@ KEYS: dict[str, tuple[str, Sequence[tuple[Any, ...]]]] = {
     ),
     "text_ci": (
         "k VARCHAR(20) COLLATE utf8mb4_unicode_ci PRIMARY KEY",
-        [(text,) for text in ("", "a", "Ab", "aBc", "B", "b c", "ž", "ß", "straße1", "10", "9", "\\", "'", "💾", "%s")],
+        [
+            (text,)
+            for text in (
+                "",
+                "a",
+                "Ab",
+                "aBc",
+                "B",
+                "b c",
+                "ž",
+                "ß",
+                "straße1",
+                "10",
+                "9",
+                "\\",
+                "'",
+                "💾",
+                "%s",
+            )
+        ],
     ),
     "text_general_ci": (
         "k VARCHAR(20) COLLATE utf8mb4_general_ci PRIMARY KEY",
@@ -64,7 +83,10 @@ KEYS: dict[str, tuple[str, Sequence[tuple[Any, ...]]]] = {
     ),
     "text_bin": (
         "k VARCHAR(20) COLLATE utf8mb4_bin PRIMARY KEY",
-        [(text,) for text in ("", "a", "A", "ab", "AB", "aB", "á", "a\u0301", "ﬀ", "ff", "\U0010ffff", "\uffff")],
+        [
+            (text,)
+            for text in ("", "a", "A", "ab", "AB", "aB", "á", "a\u0301", "ﬀ", "ff", "\U0010ffff", "\uffff")
+        ],
     ),
     "text_nopad": (
         "k VARCHAR(20) COLLATE utf8mb4_nopad_bin PRIMARY KEY",
@@ -73,9 +95,28 @@ KEYS: dict[str, tuple[str, Sequence[tuple[Any, ...]]]] = {
     "char_": ("k CHAR(8) PRIMARY KEY", [(text,) for text in ("", "a", "ab", "b", "B1", "a\t")]),
     "varbinary_": (
         "k VARBINARY(20) PRIMARY KEY",
-        [(data,) for data in (b"", b"\0", b"\0\0", b"\0a", b" ", b"'", b"\\", b"a", b"A", b"\x7f", b"\x80", b"\xff")],
+        [
+            (data,)
+            for data in (
+                b"",
+                b"\0",
+                b"\0\0",
+                b"\0a",
+                b" ",
+                b"'",
+                b"\\",
+                b"a",
+                b"A",
+                b"\x7f",
+                b"\x80",
+                b"\xff",
+            )
+        ],
     ),
-    "date_": ("k DATE PRIMARY KEY", [(day,) for day in ("0001-01-01", "1969-12-31", "2024-02-29", "9999-12-31")]),
+    "date_": (
+        "k DATE PRIMARY KEY",
+        [(day,) for day in ("0001-01-01", "1969-12-31", "2024-02-29", "9999-12-31")],
+    ),
     "datetime_": (
         "k DATETIME(6) PRIMARY KEY",
         [
@@ -92,11 +133,18 @@ KEYS: dict[str, tuple[str, Sequence[tuple[Any, ...]]]] = {
             for time in ("00:00:00.000001", "00:59:59.999999", "01:00:00.000000", "01:30:00.000000")
         ],
     ),
-    "two_ints": ("k INT, l INT, PRIMARY KEY (k, l)", [(a, b) for a in (-1, 0, 5) for b in (-(2**31), 0, 1, 9)]),
+    "two_ints": (
+        "k INT, l INT, PRIMARY KEY (k, l)",
+        [(a, b) for a in (-1, 0, 5) for b in (-(2**31), 0, 1, 9)],
+    ),
     "out_of_order": ("k INT, l INT, PRIMARY KEY (l, k)", [(a, b) for a in (1, 2, 3) for b in (9, 5, 7)]),
     "text_and_decimal": (
         "k VARCHAR(9) COLLATE utf8mb4_unicode_ci, l DECIMAL(30,10), PRIMARY KEY (k, l)",
-        [(a, b) for a in ("a", "B", "ž") for b in ("-1", "0", "0.0000000001", "12345678901234567890.0000000001")],
+        [
+            (a, b)
+            for a in ("a", "B", "ž")
+            for b in ("-1", "0", "0.0000000001", "12345678901234567890.0000000001")
+        ],
     ),
     "three": (
         "k VARBINARY(4), l DATE, m BIGINT UNSIGNED, PRIMARY KEY (k, l, m)",
@@ -184,9 +232,11 @@ def plan(connection: Connection, query: Query) -> tuple[str, str]:
     explained = json.loads(connection.value(f"EXPLAIN FORMAT=JSON {query.sql}", query.parameters))
     block = explained["query_block"]
     while "table" not in block:
-        block = next(value for name, value in block.items() if isinstance(value, dict)) if not block.get(
-            "nested_loop"
-        ) else block["nested_loop"][0]
+        block = (
+            next(value for name, value in block.items() if isinstance(value, dict))
+            if not block.get("nested_loop")
+            else block["nested_loop"][0]
+        )
     table = block["table"]
     return table["access_type"], table.get("key", "none")
 

@@ -86,7 +86,11 @@ class Import:
         with Connection(self.settings.source) as connection:
             rows = connection.raw(f"SELECT id, value, note FROM copied.{name} ORDER BY id")
         return [
-            {"id": int(number or 0), "value": int(value or 0), "note": None if note is None else note.decode()}
+            {
+                "id": int(number or 0),
+                "value": int(value or 0),
+                "note": None if note is None else note.decode(),
+            }
             for number, value, note in rows
         ]
 
@@ -123,7 +127,10 @@ def test_two_workers_copy_every_row_of_every_table_exactly_once(running: Import)
     changes = running.changes()
     assert Counter(change.table.name for change in changes) == {"item": ROWS, "pair": PAIRS}
     assert latest(changes, "item") == running.table("item")
-    assert len({(change.image["a"], change.image["b"]) for change in changes if change.table.name == "pair"}) == PAIRS
+    assert (
+        len({(change.image["a"], change.image["b"]) for change in changes if change.table.name == "pair"})
+        == PAIRS
+    )
     assert running.is_finished()
 
 

@@ -576,7 +576,7 @@ def dump_of(server: PrivateMariaDB) -> int | None:
     with server.connect() as root, root.cursor() as cursor:
         cursor.execute("SELECT max(id) FROM information_schema.processlist WHERE command = 'Binlog Dump'")
         ((number,),) = cursor.fetchall()
-        return number
+        return None if number is None else int(number)
 
 
 CLOSING = "closing a stream whose connection was lost raises AttributeError, which hides the error before it"
@@ -614,8 +614,6 @@ def test_a_server_that_ends_in_the_middle_is_an_unavailable_source_and_read_on_a
             position = source.position
             end(server)
             assert type(events.error()) is SourceUnavailable
-        with pytest.raises(SourceUnavailable):
-            BinlogStream(source.settings.source, "test", [], frames_at(position, "0-1"), SERVER_ID)
         server.start()
         source = Source(server, "ended", tmp_path)
         source.run("INSERT INTO person VALUES (2, 'Eva')")

@@ -94,12 +94,15 @@ BAD: dict[str, Bad] = {
         settings={"source": "pasword_file = 'x'"},
         said=["changeover.toml: source.pasword_file: there is no such setting"],
     ),
-    "unknown section": Bad(parts=ONE, settings={"more": "[sink]\nx = 1"}, said=["sink: there is no such setting"]),
+    "unknown section": Bad(
+        parts=ONE, settings={"more": "[sink]\nx = 1"}, said=["sink: there is no such setting"]
+    ),
     "missing required setting": Bad(
         text="pipeline = 'spoilt'\n[source]\nurl = 'mysql://root@127.0.0.1'\n[log]\nurl = 'sqlite:log.db'\n",
         said=["source.include: this setting is required", "target: this setting is required"],
     ),
-    "several mistakes at once": Bad(parts=ONE, 
+    "several mistakes at once": Bad(
+        parts=ONE,
         settings={"pipeline": "Bad Name", "more": "[snapshot]\nchunk_rows = -1"},
         said=["pipeline: ", "snapshot.chunk_rows: "],
     ),
@@ -107,13 +110,17 @@ BAD: dict[str, Bad] = {
         settings={"url": "postgres://root@127.0.0.1:5432"},
         said=["source.url: it must look like mysql://user@host:3306"],
     ),
-    "a database in the URL": Bad(parts=ONE, 
+    "a database in the URL": Bad(
+        parts=ONE,
         settings={"url": "mysql://root@127.0.0.1:3306/shop"},
         said=["source.url: it must look like mysql://user@host:3306 (no database behind the host)"],
     ),
-    "a port that is none": Bad(parts=ONE, settings={"url": "mysql://root@127.0.0.1:99999"}, said=["source.url: the port"]),
+    "a port that is none": Bad(
+        parts=ONE, settings={"url": "mysql://root@127.0.0.1:99999"}, said=["source.url: the port"]
+    ),
     "a pattern without a schema": Bad(parts=ONE, settings={"include": "orders"}, said=["source.include.0: "]),
-    "a password file that is not there": Bad(parts=ONE, 
+    "a password file that is not there": Bad(
+        parts=ONE,
         settings={"source": "password_file = 'secret'"},
         said=["the password file", "secret cannot be read: ", "No such file or directory"],
     ),
@@ -130,17 +137,23 @@ BAD: dict[str, Bad] = {
         settings={"log": "sqlite:nowhere/log.db"},
         said=["nowhere/log.db cannot be opened for writing: there is no folder", "Set log.url"],
     ),
-    "log is a folder": Bad(parts=ONE, 
+    "log is a folder": Bad(
+        parts=ONE,
         prepare=lambda folder: (folder / "log.db").mkdir(),
         said=["log.db cannot be opened for writing: it is a folder", "Set log.url"],
     ),
-    "log is not a database": Bad(parts=ONE, 
+    "log is not a database": Bad(
+        parts=ONE,
         prepare=lambda folder: (folder / "log.db").write_text("dear diary, " * 100),
         said=["log.db cannot be opened for writing: file is not a database", "Set log.url"],
     ),
     "log of another pipeline": Bad(
         prepare=of_another_pipeline,
-        said=["log.db is of pipeline 'another'", "not of 'spoilt'", "Give each pipeline a log file of its own"],
+        said=[
+            "log.db is of pipeline 'another'",
+            "not of 'spoilt'",
+            "Give each pipeline a log file of its own",
+        ],
     ),
     "target folder missing": Bad(
         settings={"target": "sqlite:nowhere/target.db"},
@@ -161,7 +174,8 @@ BAD: dict[str, Bad] = {
     "wrong password": Bad(
         password=WRONG_PASSWORD, said=["refused the login", "root@127.0.0.1:", "source.password_file"]
     ),
-    "wrong password in the URL": Bad(parts=ONE, 
+    "wrong password in the URL": Bad(
+        parts=ONE,
         settings={"url": f"mysql://root:{WRONG_PASSWORD}@127.0.0.1:PORT"},
         password="",
         said=["refused the login", "root@127.0.0.1:", "source.password_file"],

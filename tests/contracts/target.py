@@ -114,6 +114,7 @@ class TargetContract:
         assert held(target, 1) == Held(change(20), writes[-1].row)
 
     def test_many_writers_of_one_key_end_with_the_newest(self, open_target: OpenTarget) -> None:
+        open_target().close()  # the file is there before they come
         versions = range(1, 501)
         writers = [
             threading.Thread(target=write_all, args=(open_target, seed, versions)) for seed in range(WRITERS)

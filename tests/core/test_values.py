@@ -2,7 +2,7 @@ import math
 import struct
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from changeover.table import Column, Kind, Table
@@ -37,6 +37,13 @@ def test_a_float_read_as_text_and_read_from_its_four_bytes_are_one_value(number:
     column = Column(name="c", kind=Kind.FLOAT, sql_type="float", nullable=False)
     text = repr(shortest_float32(number)).encode()
     assert repr(reader_of_text(column)(text)) == repr(shortest_float32(number))
+
+
+@given(st.integers(1, 999_999), st.integers(-35, 30))
+@example(97_683, -17)  # one that 7 digits would lengthen
+def test_a_decimal_of_six_digits_survives_four_bytes(digits: int, exponent: int) -> None:
+    number = float(f"{digits}e{exponent}")
+    assert shortest_float32(float32(struct.pack("<f", number))) == number
 
 
 @given(four_bytes.map(float32).filter(math.isfinite))

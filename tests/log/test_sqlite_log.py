@@ -12,7 +12,6 @@ import changeover.log.sqlite
 from changeover.errors import LogUnavailable, LogUnusable
 from changeover.log.sqlite import SQLiteLog
 from tests.contracts.log import LogContract, beat, behind, checkpoint, entry, take
-from tests.support.workers import append_each, spawned
 
 PIPELINE = "moving"
 
@@ -45,16 +44,6 @@ def test_a_log_that_is_opened_again_is_the_same_log(path: Path) -> None:
 def test_another_log_of_the_same_pipeline_has_another_identity(tmp_path: Path) -> None:
     with SQLiteLog(tmp_path / "one", PIPELINE) as one, SQLiteLog(tmp_path / "two", PIPELINE) as two:
         assert one.identity != two.identity
-
-
-def test_processes_that_open_a_new_log_at_once_make_one(path: Path) -> None:
-    open_log = functools.partial(SQLiteLog, path, PIPELINE)
-    workers = [spawned(append_each, open_log, number, 1) for number in range(4)]
-    for worker in workers:
-        worker.join(20)
-    assert [worker.exitcode for worker in workers] == [0] * 4
-    with open_log() as log:
-        assert len(take(log.reader("apply"), 4)) == 4
 
 
 def test_a_log_of_another_pipeline_is_refused_and_stays_as_it_is(path: Path) -> None:

@@ -49,6 +49,10 @@ UNFIT_COLUMNS = {
     "varchar_compressed": ("VARCHAR(99) COMPRESSED", ".c is COMPRESSED, which this release cannot read"),
 }
 
+ROW_START = """
+    id INT PRIMARY KEY, f TIMESTAMP(6) GENERATED ALWAYS AS ROW START, t TIMESTAMP(6) GENERATED ALWAYS AS ROW END,
+    PERIOD FOR SYSTEM_TIME (f, t)) WITH SYSTEM VERSIONING ("""
+
 UNFIT_TABLES = {
     # table: (its columns, what is said behind unfit.<table>)
     "keyless": ("id INT", " has no primary key"),
@@ -61,19 +65,15 @@ UNFIT_TABLES = {
     "enum_key": ("id ENUM('a', 'b') PRIMARY KEY", ".id is a ENUM in the primary key, which has no usable"),
     "float_key": ("id FLOAT PRIMARY KEY", ".id is a FLOAT in the primary key, which has no usable order"),
     "double_key": ("a INT, id DOUBLE, PRIMARY KEY (a, id)", ".id is a DOUBLE in the primary key, which has"),
-    "row_start": (
-        "id INT PRIMARY KEY, f TIMESTAMP(6) GENERATED ALWAYS AS ROW START, "
-        "t TIMESTAMP(6) GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (f, t)) WITH SYSTEM VERSIONING (",
-        ".f is stored generated",
-    ),
+    "row_start": (ROW_START, ".f is stored generated"),
 }
 
 FIT_TABLE = """
 CREATE TABLE fit (
     b BIGINT UNSIGNED, a VARCHAR(20) COLLATE utf8mb4_bin, c TINYINT(1), d DECIMAL(65,30), e FLOAT, f DOUBLE,
     g CHAR(3) COLLATE utf8mb4_unicode_ci, h TINYTEXT, i LONGTEXT, j ENUM('x', 'ž'), k JSON, l VARBINARY(9),
-    m TINYBLOB, n LONGBLOB, o DATE NOT NULL, p DATETIME(3) NOT NULL, q TIMESTAMP(6) NOT NULL, r TIMESTAMP NOT NULL,
-    s MEDIUMINT DEFAULT 5, t INT NOT NULL AUTO_INCREMENT UNIQUE, `u v``w` SMALLINT, PRIMARY KEY (a, b)
+    m TINYBLOB, n LONGBLOB, o DATE NOT NULL, p DATETIME(3) NOT NULL, q TIMESTAMP(6) NOT NULL,
+    r TIMESTAMP NOT NULL, s MEDIUMINT DEFAULT 5, t INT NOT NULL AUTO_INCREMENT UNIQUE, `u v``w` SMALLINT, PRIMARY KEY (a, b)
 )"""
 
 SCHEMAS = (
@@ -92,7 +92,7 @@ SCHEMAS = (
     "CREATE TABLE cased.CaseD (id INT PRIMARY KEY)",
     "CREATE TABLE cased.cased (id INT PRIMARY KEY)",
     "CREATE TABLE cased.cafe (id INT PRIMARY KEY)",
-    "CREATE TABLE cased.café (id INT PRIMARY KEY)",
+    "CREATE TABLE cased.café (id INT PRIMARY KEY, more INT)",
     "CREATE TABLE cased.plain (id INT PRIMARY KEY)",
     "CREATE TABLE other.plain (id INT PRIMARY KEY)",
     "CREATE TABLE other.`with space` (id INT PRIMARY KEY)",
@@ -241,15 +241,20 @@ def test_two_tables_of_one_name_in_two_schemas_would_be_one_table(server: Privat
 
 def test_two_tables_whose_names_differ_in_case_only_would_be_one_table(server: PrivateMariaDB) -> None:
     said = complaint(server, "catalog_cased.*")
-    assert "catalog_cased.CaseD and catalog_cased.cased would be one table in the target" in said
+    assert re.search(
+        r"catalog_cased\.(CaseD|cased) and .*\.(CaseD|cased) would be one table in the target", said
+    )
 
 
-LIKE_NAMES = "information_schema finds names without regard to case and accents, and the catalog with it"
-
-
-@pytest.mark.xfail(strict=True, reason=LIKE_NAMES)
-def test_of_two_tables_whose_names_differ_in_case_only_nothing_untrue_is_said(server: PrivateMariaDB) -> None:
-    assert "has no primary key" not in complaint(server, "catalog_cased.[Cc]ase[Dd]")
+@pytest.mark.xfail(
+    strict=True, reason="information_schema takes them for one name, so one of them seems to have no columns"
+)
+def test_two_tables_whose_names_differ_in_accents_only_are_two_tables(server: PrivateMariaDB) -> None:
+    found = captured(server, ["catalog_cased.caf?"])
+    assert {(table.full_name, table.column_names) for table in found} == {
+        ("catalog_cased.cafe", ("id",)),
+        ("catalog_cased.café", ("id", "more")),
+    }
 
 
 @pytest.mark.parametrize("name", ["cased", "cafe"])
@@ -258,6 +263,24 @@ def test_a_table_beside_one_that_is_named_almost_alike_is_captured(server: Priva
         f"catalog_cased.{name}",
         "catalog_cased.plain",
     ]
+
+
+@pytest.mark.parametrize(
+    ("schema", "table", "pattern"),
+    [("catalog_other", "do.t", "catalog_other.do?t"), ("catalog.dotted", "t", "catalog?dotted.t")],
+)
+def test_a_table_with_a_dot_in_its_name_or_its_schemas_is_refused(
+    server: PrivateMariaDB, schema: str, table: str, pattern: str
+) -> None:
+    with server.connect() as root, root.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{schema}`")
+        cursor.execute(f"CREATE TABLE `{schema}`.`{table}` (id INT PRIMARY KEY)")
+        try:
+            said = complaint(server, pattern)
+        finally:
+            cursor.execute(f"DROP TABLE `{schema}`.`{table}`")
+            cursor.execute("DROP DATABASE IF EXISTS `catalog.dotted`")
+    assert said.startswith(f"{schema}.{table} has a dot in its name")
 
 
 def test_a_table_with_hidden_versions_of_its_rows_is_refused(server: PrivateMariaDB) -> None:

@@ -3,7 +3,7 @@
 import time
 
 import orjson
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from changeover.errors import LogUnavailable
 from changeover.log.kafka.client import REQUEST_TIMEOUT_S, Cluster, error_of, translated
@@ -14,6 +14,10 @@ KEY_IDENTITY = b"identity"
 KEY_CAPTURE = b"capture"
 KEY_TOPIC = b"topic:"
 KEY_TABLE = b"table:"
+
+
+LEADER_UNKNOWN = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+LEADER_WAIT_S = 0.1
 
 
 class ControlTopic:
@@ -31,13 +35,18 @@ class ControlTopic:
     def refresh(self) -> None:
         """Read on to the end of what is committed."""
         deadline = time.monotonic() + REQUEST_TIMEOUT_S
+        place = TopicPartition(self.name, 0, self._position)
         with translated(self._servers):
-            # Sought anew each time: the client says "end of partition" once for each place that it reaches.
-            self._consumer.assign([TopicPartition(self.name, 0, self._position)])
-            while time.monotonic() < deadline:
+            # Sought anew each time: the client says "end of partition" once for each place that it reaches,
+            # and never while records keep coming. Then one that lies behind the end of now is as good.
+            self._consumer.assign([place])
+            end = self._end(place, deadline)
+            while self._position < end and time.monotonic() < deadline:
                 message = self._consumer.poll(1.0)
                 if message is not None and self._take(message):
                     return
+        if self._position >= end:
+            return
         raise LogUnavailable(f"the end of {self.name} was not reached")
 
     def close(self) -> None:
@@ -62,6 +71,18 @@ class ControlTopic:
         """The table definition of this fingerprint, as far as is known."""
         definition = self.values.get(KEY_TABLE + fingerprint)
         return Table.parse(definition) if definition else None
+
+    def _end(self, place: TopicPartition, deadline: float) -> int:
+        while True:
+            try:
+                _, end = self._consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_S)
+            except KafkaException as error:
+                # A topic that was just made has no leader yet, or another one than the client last heard.
+                if error.args[0].code() not in LEADER_UNKNOWN or time.monotonic() > deadline:
+                    raise
+                time.sleep(LEADER_WAIT_S)
+            else:
+                return end
 
     def _take(self, message: Message) -> bool:
         """Note what a message says; whether it is the end."""

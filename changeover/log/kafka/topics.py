@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported, but not by name
+from confluent_kafka.admin import (
     AdminClient,
     ConfigResource,
     NewTopic,
