@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from changeover.table import Column, Kind, Table
-from changeover.values import Row, Value, shortest_float32
+from changeover.values import Row, Value, finite, shortest_float32
 
 EPOCH_OF_TIMESTAMP = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - the library's values have no zone
 """What the library makes of the zero date in a TIMESTAMP; a row that truly holds this instant looks alike."""
@@ -95,7 +95,7 @@ CONVERTERS: dict[Kind, Callable[[Column], Converter]] = {
     Kind.INTEGER: _exactly(int, int),
     Kind.DECIMAL: _exactly(decimal.Decimal, lambda value: f"{value:f}"),
     Kind.FLOAT: _exactly(float, shortest_float32),
-    Kind.DOUBLE: _exactly(float, float),
+    Kind.DOUBLE: _exactly(float, finite),
     Kind.TEXT: _exactly(str, str),
     Kind.BYTES: lambda column: lambda value: _exactly(bytes, bytes)(column)(_bytes(value)),
     Kind.DATE: _exactly(dt.date, lambda value: value.isoformat()),

@@ -16,11 +16,14 @@ from rich.text import Text
 from changeover import __version__, settings_table
 from changeover.daemon import configure_logging
 from changeover.demo.story import DemoLog, Plan, tell
+from changeover.doctor import report
+from changeover.doctor.examine import examine
 from changeover.errors import ChangeoverError
 from changeover.exits import DIFFERENT, OK, status_of
 from changeover.mysql.catalog import captured_tables
 from changeover.mysql.connection import Connection
 from changeover.mysql.control import ControlSchema
+from changeover.mysql.grants import Role
 from changeover.mysql.preflight import check_source
 from changeover.settings import Settings
 from changeover.status import Status, Statuses
@@ -101,6 +104,41 @@ def status(
         typer.echo(json.dumps(_plain(now), indent=2))
     else:
         Console().print(_grid(now))
+
+
+User = Annotated[str | None, typer.Option(metavar="NAME@HOST", help="Judge this account's grants as well.")]
+
+
+@app.command()
+def doctor(
+    config: Config = CONFIG,
+    *,
+    capture_user: Annotated[
+        str | None,
+        typer.Option(metavar="NAME@HOST", help="Judge this account in place of the one in the settings."),
+    ] = None,
+    application_user: User = None,
+    operator_user: User = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say whether this source, log and target can carry the move, and mend what cannot; touches nothing.
+
+    Findings are "refuse" (data would be lost or misread, or the work could not be done), "warn" and "note".
+    Exit status 0: go, 1: no go. Grants are judged with the statements that put them right: for capture,
+    the account in the settings, for application and operator those that are named.
+    """
+    users = {
+        Role.CAPTURE: capture_user,
+        Role.APPLICATION: application_user,
+        Role.OPERATOR: operator_user,
+    }
+    found = examine(Settings.load(config), {role: user for role, user in users.items() if user})
+    if as_json:
+        typer.echo(json.dumps(report.plain(found), indent=2))
+    else:
+        report.show(found, Console(highlight=False))
+    if not found.is_go:
+        raise typer.Exit(DIFFERENT)
 
 
 @topics.command("create")

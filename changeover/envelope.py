@@ -10,7 +10,7 @@ import orjson
 
 from changeover.change import Change, Op, Origin
 from changeover.errors import ChangeUnreadable
-from changeover.table import Table
+from changeover.table import Column, Kind, Table
 from changeover.values import Row, row_from_json, row_to_json
 from changeover.version import Version
 
@@ -65,8 +65,8 @@ def decode(table: Table, value: bytes) -> Change:
         return Change(
             table=table,
             op=Op(envelope["op"]),
-            before=_image(table, envelope["before"]),
-            after=_image(table, envelope["after"]),
+            before=_image(table, envelope["before"], whole=envelope["op"] != Op.DELETE),
+            after=_image(table, envelope["after"], whole=True),
             version=Version.parse(source["sequence"]),
             origin=Origin(source["ts_ms"], source["gtid"]),
         )
@@ -75,5 +75,26 @@ def decode(table: Table, value: bytes) -> Change:
         raise ChangeUnreadable(message) from error
 
 
-def _image(table: Table, row: Row | None) -> Row | None:
-    return None if row is None else row_from_json(table, row)
+def _image(table: Table, found: Any, *, whole: bool) -> Row | None:  # noqa: ANN401 - whatever the JSON holds
+    """The row image, checked against its table; of a delete it may be the key columns alone."""
+    if found is None:
+        return None
+    if not isinstance(found, dict) or not set(table.column_names if whole else table.key) <= found.keys():
+        message = "a row image is no object that has the table's columns"
+        raise ValueError(message)
+    columns = {column.name: column for column in table.columns}
+    for name, value in found.items():
+        if not _fits(columns[name], value):
+            message = f"column {name} holds a value of JSON type {type(value).__name__}"
+            raise ValueError(message)
+    return row_from_json(table, found)
+
+
+JSON_TYPES: dict[Kind, type] = {Kind.INTEGER: int, Kind.FLOAT: float, Kind.DOUBLE: float}
+"""Python's types of JSON values; text for the kinds not named."""
+
+
+def _fits(column: Column, value: object) -> bool:
+    if value is None:
+        return column.nullable
+    return type(value) is JSON_TYPES.get(column.kind, str)

@@ -32,7 +32,22 @@ def epoch_of(epochs: Sequence[Epoch], identity: str, sequence: int, last: Versio
     One that is not in `epochs` is new, and is to be written down before it is used. Raises `OrderBroken`
     where the numbers do not tell the order of the commits.
     """
-    current = next(epoch for epoch in epochs if epoch.number == last.epoch)
+    current = next((epoch for epoch in epochs if epoch.number == last.epoch), None)
+    if current is None:
+        message = f"the log is in epoch {last.epoch}, which the control schema does not know"
+        raise OrderBroken(message, hint="Was the control schema removed, or is this another server's?")
+    _check_order(current, identity, sequence, last)
+    newest = epochs[-1]
+    if newest == current and identity == current.identity:
+        return current
+    if newest != current and (newest.identity, newest.after) == (identity, last):
+        return newest  # opened before a crash, and no record of it is in the log yet
+    # Also where `identity` is that of `current`, and another server's epoch was opened in between: reads may
+    # carry that one by now, and would go over whatever comes under the older one.
+    return Epoch(newest.number + 1, identity, sequence, last)
+
+
+def _check_order(current: Epoch, identity: str, sequence: int, last: Version) -> None:
     domain = domain_of(current.identity)
     has_one_numbering = identity == current.identity or (domain is not None and domain == domain_of(identity))
     if has_one_numbering and sequence <= last.sequence:
@@ -41,13 +56,9 @@ def epoch_of(epochs: Sequence[Epoch], identity: str, sequence: int, last: Versio
             f"comes behind {current.identity}-{last.sequence}"
         )
         raise OrderBroken(message, hint=AFTER_RESET)
-    if identity == current.identity:
-        return current
     if domain != domain_of(identity):
         message = f"the source writes in several GTID domains: {identity} beside {current.identity}"
         raise OrderBroken(message, hint="Their commits have no common order; use one domain.")
-    opened = next((epoch for epoch in epochs if epoch.after == last and epoch.identity == identity), None)
-    return opened or Epoch(max(epoch.number for epoch in epochs) + 1, identity, sequence, last)
 
 
 AFTER_RESET = (

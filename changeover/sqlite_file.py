@@ -2,15 +2,29 @@
 
 import os
 import sqlite3
+import time
 from pathlib import Path
+
+BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_BUSY_SNAPSHOT})
+BUSY_WAIT_S = 0.02
 
 
 def connect(path: Path, wait_s_max: float) -> sqlite3.Connection:
     """A connection in autocommit: readers never wait, writers take turns, and each commit is on the disk."""
     connection = sqlite3.connect(path, timeout=wait_s_max, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
+    # FULL before WAL is switched on, which happens once in a file's life, and without SQLite's own waiting:
+    # of several processes that open a new file at once, some find it locked.
     connection.execute("PRAGMA synchronous = FULL")
-    return connection
+    deadline = time.monotonic() + wait_s_max
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode not in BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(BUSY_WAIT_S)
+        else:
+            return connection
 
 
 def why_unusable(path: Path) -> str | None:
@@ -27,17 +41,20 @@ def why_unusable(path: Path) -> str | None:
 
 
 def header_of(path: Path, table: str) -> tuple[object, ...] | None:
-    """The only row of a file's header table; None where the file or the table is not there.
+    """The row of a file's header table: format and pipeline; None where the file is not there or is empty.
 
-    Raises `sqlite3.DatabaseError` if the file is no database.
+    Raises `sqlite3.DatabaseError` if the file is no database, or one that has no such header.
     """
     if not path.exists():
         return None
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
+        if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
             return None
-        row = connection.execute(f"SELECT * FROM {table}").fetchone()
-        return tuple(row) if row else None
+        row = connection.execute(f"SELECT format, pipeline FROM {table}").fetchone()
+    except sqlite3.OperationalError as error:
+        message = f"it is a database of something else ({error})"
+        raise sqlite3.DatabaseError(message) from error
     finally:
         connection.close()
+    return tuple(row) if row else None

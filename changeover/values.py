@@ -14,6 +14,7 @@ A value that does not fit its column is an error where it is met, never a defaul
 """
 
 import base64
+import math
 import struct
 from collections.abc import Callable, Mapping
 
@@ -38,14 +39,27 @@ def shortest_float32(number: float) -> float:
     >>> shortest_float32(0.10000000149011612)
     0.1
     """
-    wanted = _float32.pack(number)
+    try:
+        wanted = _float32.pack(number)
+    except OverflowError as error:
+        message = f"not a 4-byte float: {number!r}"
+        raise ValueError(message) from error
+    (number,) = _float32.unpack(wanted)
     is_normal = abs(number) >= FLOAT32_NORMAL_MIN
     for digits in FLOAT32_DIGITS if is_normal else FLOAT32_DIGITS_BELOW_NORMAL:
         short = float(f"{number:.{digits}g}")
         if _float32.pack(short) == wanted:
-            return short
-    message = f"not a 4-byte float: {number!r}"
+            return finite(short)
+    message = f"not a number: {number!r}"
     raise ValueError(message)
+
+
+def finite(number: float) -> float:
+    """The number; `ValueError` for NaN and infinity, which MySQL does not have and JSON cannot carry."""
+    if not math.isfinite(number):
+        message = f"not a number: {number!r}"
+        raise ValueError(message)
+    return number
 
 
 def reader_of_text(column: Column) -> Callable[[bytes], Value]:
@@ -56,7 +70,7 @@ def reader_of_text(column: Column) -> Callable[[bytes], Value]:
         case Kind.FLOAT:
             return lambda text: shortest_float32(float(text))
         case Kind.DOUBLE:
-            return float
+            return lambda text: finite(float(text))
         case Kind.BYTES:
             return bytes
         case Kind.TEXT | Kind.DECIMAL | Kind.DATE | Kind.DATETIME | Kind.TIMESTAMP:

@@ -43,10 +43,20 @@ def open_target(settings: Settings) -> SQLiteTarget:
 
 def check_stores(settings: Settings) -> None:
     """Return if log and target can be opened for writing, else raise as opening would; makes nothing."""
+    check_log_of(settings)
+    check_target_of(settings)
+
+
+def check_log_of(settings: Settings) -> None:
+    """As `check_stores`, for the log alone."""
     if settings.log.servers:
         open_log(settings).close()
     else:
         check_log(_log_file(settings), settings.pipeline)
+
+
+def check_target_of(settings: Settings) -> None:
+    """As `check_stores`, for the target alone."""
     check_target(_target_file(settings), settings.pipeline)
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from changeover.decide import Outcome, Write, newest_per_key
-from changeover.envelope import decode
+from changeover.envelope import decode, encode_key
+from changeover.errors import ChangeUnreadable
 from changeover.log import Reader, Record
 from changeover.progress import Partition, Watermark
 from changeover.targets import Target
@@ -61,6 +62,9 @@ class Apply:
 def _writes(records: Iterable[Record]) -> Iterable[Write]:
     for record in records:
         change = decode(record.table, record.value)
+        if encode_key(record.table, change.image) != record.key:
+            message = f"a record of {record.table.full_name} holds another row than its key says"
+            raise ChangeUnreadable(message, hint=f"It lies at {record.partition} offset {record.offset}.")
         yield Write(change.table, record.key, change.version, change.after)
 
 

@@ -28,7 +28,7 @@ LOCK_WAIT_S_MAX = 60.0
 WATERMARKS_TRIMMED_AT = 100
 
 SCHEMA = """
-CREATE TABLE log (format INTEGER, pipeline TEXT, identity TEXT);
+CREATE TABLE changeover_log (format INTEGER, pipeline TEXT, identity TEXT);
 CREATE TABLE table_definition (id INTEGER PRIMARY KEY, fingerprint TEXT UNIQUE, definition BLOB);
 CREATE TABLE topic (id INTEGER PRIMARY KEY, name TEXT UNIQUE, end INTEGER NOT NULL);
 CREATE TABLE record (topic INTEGER, offset INTEGER, table_definition INTEGER, key BLOB, value BLOB,
@@ -165,13 +165,15 @@ class SQLiteLog:
 
     def _identity(self) -> str:
         """The log's identity, with its tables made if there are none."""
-        if not self.connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'log'").fetchone():
+        if not self.connection.execute(
+            "SELECT 1 FROM sqlite_master WHERE name = 'changeover_log'"
+        ).fetchone():
             for statement in SCHEMA.split(";"):
                 self.connection.execute(statement)
             self.connection.execute(
-                "INSERT INTO log VALUES (?, ?, ?)", (FORMAT, self._pipeline, secrets.token_hex(16))
+                "INSERT INTO changeover_log VALUES (?, ?, ?)", (FORMAT, self._pipeline, secrets.token_hex(16))
             )
-        (identity,) = self.connection.execute("SELECT identity FROM log").fetchone()
+        (identity,) = self.connection.execute("SELECT identity FROM changeover_log").fetchone()
         return str(identity)
 
 
@@ -232,11 +234,20 @@ class SQLiteReader:
                 if self._position.get(Partition(name, 0), 0) < end
             ]
             for topic_id, partition in behind:
-                records += self._read(topic_id, partition, max(1, limit // len(behind)))
+                share = min(max(1, limit // len(behind)), limit - len(records))
+                records += self._read(topic_id, partition, share)
         return records
 
     def commit(self, offsets: Offsets, *, records: int = 0, stale: int = 0) -> Watermark | None:
         """Move the group's offsets; the watermark that it has now applied through."""
+        before = self._through.watermark
+        try:
+            return self._commit(offsets, records, stale)
+        except LogUnavailable:
+            self._through = AppliedThrough(before)  # nothing was committed, so nothing was passed either
+            raise
+
+    def _commit(self, offsets: Offsets, records: int, stale: int) -> Watermark | None:
         connection = self._log.connection
         before = self._through.watermark
         self._through.expect(self._watermarks_ahead())
@@ -316,10 +327,10 @@ def check(path: Path, pipeline: str) -> None:
     if why:
         raise _unusable(path, why)
     try:
-        header = sqlite_file.header_of(path, "log")
+        header = sqlite_file.header_of(path, "changeover_log")
     except sqlite3.Error as error:
         raise _unusable(path, str(error)) from error
-    if header and header[:2] != (FORMAT, pipeline):
+    if header and header != (FORMAT, pipeline):
         message = (
             f"the log {path} is of pipeline {header[1]!r} in format {header[0]}, "
             f"not of {pipeline!r} in format {FORMAT}"

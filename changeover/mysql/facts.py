@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pymysql.constants import ER
+
 from changeover.errors import SourceRefused
 from changeover.gtid import GtidSet
 from changeover.mysql.connection import Connection
@@ -100,6 +102,18 @@ def own_grants(connection: Connection) -> list[str]:
     role = "" if is_mariadb(connection) else connection.value("SELECT CURRENT_ROLE()")
     using = "" if role in {"", "NONE"} else f" FOR CURRENT_USER() USING {role}"
     return [line for (line,) in connection.query(f"SHOW GRANTS{using}")]
+
+
+def grants_of(connection: Connection, user: str) -> list[str] | None:
+    """What another user may do: nothing if there is no such user, None if we may not see it.
+
+    `user` is an account as SQL has it.
+    """
+    try:
+        return [line for (line,) in connection.query(f"SHOW GRANTS FOR {user}")]
+    except SourceRefused as error:
+        code = error.__cause__.args[0] if error.__cause__ and error.__cause__.args else None
+        return [] if code == ER.NONEXISTING_GRANT else None
 
 
 def _gtids(connection: Connection, sleep: Callable[[float], None], *, mariadb: bool) -> str | None:

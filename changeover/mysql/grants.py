@@ -25,11 +25,10 @@ MARIADB_NAMES = {
 }
 """MariaDB understands both names; this is the one that it answers with."""
 
-SUPER_COVERS = frozenset({"BINLOG MONITOR", "CONNECTION_ADMIN", "REPLICATION CLIENT", "SYSTEM_VARIABLES_ADMIN"})
+SUPER_COVERS = frozenset(
+    {"BINLOG MONITOR", "CONNECTION_ADMIN", "REPLICATION CLIENT", "SYSTEM_VARIABLES_ADMIN"}
+)
 """Privileges that MySQL cut out of SUPER and still finds in it, as MariaDB does with the first."""
-
-WRITES_UNDER_READ_ONLY_MARIADB = frozenset({ALL, "READ_ONLY ADMIN"})
-WRITES_UNDER_READ_ONLY_MYSQL = frozenset({ALL, "SUPER", "CONNECTION_ADMIN"})
 
 PAST_THE_BINLOG_OR_FENCE = frozenset(
     {
@@ -93,6 +92,13 @@ class Kind:
         return "BINLOG MONITOR" if self.is_mariadb else "REPLICATION CLIENT"
 
     @property
+    def writes_under_read_only(self) -> frozenset[str]:
+        """Privileges of which each lifts `read_only` from a user."""
+        if not self.is_mariadb:
+            return frozenset({ALL, "SUPER", "CONNECTION_ADMIN"})
+        return frozenset({ALL, "READ_ONLY ADMIN", *(("SUPER",) if self.version < (10, 11) else ())})
+
+    @property
     def needs_more_to_lock(self) -> bool:
         """Whether a locking read takes more than SELECT."""
         return not self.is_mariadb and self.version < (8, 0, 22)
@@ -111,29 +117,30 @@ class Held:
         """Whether the user has the privilege on all of the scope."""
         return any(_covers(privileges, privilege) for privileges in self._reaching(scope))
 
-    def can_write_under_read_only(self, *, is_mariadb: bool) -> bool:
+    def can_write_under_read_only(self, kind: "Kind") -> bool:
         """Whether `read_only` does not bind this user."""
-        ways = WRITES_UNDER_READ_ONLY_MARIADB if is_mariadb else WRITES_UNDER_READ_ONLY_MYSQL
-        return bool(self.all.get(Scope(), frozenset()) & ways)
+        return bool(self.all.get(Scope(), frozenset()) & kind.writes_under_read_only)
 
     def _reaching(self, scope: Scope) -> Iterator[frozenset[str]]:
         yield self.all.get(Scope(), frozenset()) - self._exceptions(scope)
         if scope.schema:
-            yield self.all.get(self._schema_entry(scope.schema), frozenset())
+            yield self.all.get(self._schema_entry(scope), frozenset())
         if scope.table:
-            yield self.all.get(Scope(_literal(scope.schema), scope.table), frozenset())
+            yield self.all.get(scope, frozenset())
 
     def _exceptions(self, scope: Scope) -> frozenset[str]:
         return self.revoked.get(Scope(_literal(scope.schema)), frozenset()) if scope.schema else frozenset()
 
-    def _schema_entry(self, schema: str) -> Scope:
+    def _schema_entry(self, scope: Scope) -> Scope:
         """The one entry that the server goes by: it takes the most specific one, and does not add them up."""
+        if Scope(scope.schema) in self.all:
+            return Scope(scope.schema)
+        name = scope.schema if scope.table else _literal(scope.schema)
+        if not scope.table and _is_pattern(scope.schema):
+            return Scope(scope.schema)
         entries = [held for held in self.all if held.schema and not held.table]
-        exact = [held for held in entries if held.schema in {schema, _literal(schema)}]
-        if exact or _is_pattern(schema):
-            return (exact or [Scope(schema)])[0]
-        fitting = [held for held in entries if _like(held.schema).fullmatch(_literal(schema))]
-        return max(fitting, key=_specificity, default=Scope(schema))
+        fitting = [held for held in entries if _like(held.schema).fullmatch(name)]
+        return max(fitting, key=_specificity, default=Scope(scope.schema))
 
 
 def needs_of(role: Role, kind: Kind, include: Sequence[str], control_schema: str) -> Needs:
@@ -143,14 +150,14 @@ def needs_of(role: Role, kind: Kind, include: Sequence[str], control_schema: str
     match role:
         case Role.CAPTURE:
             # Whether the binlog leaves databases out can be seen with the second only.
-            return {Scope(): ("REPLICATION SLAVE", kind.sees_binlog), **_merged(tables, {control: CONTROL})}
+            everywhere = ("REPLICATION SLAVE", kind.sees_binlog)
+            return _merged({Scope(): everywhere}, tables, {control: CONTROL})
         case Role.APPLICATION:
             # LOCK TABLES is the least of the three that MySQL asks for: nothing can be changed with it.
             return {control: ("SELECT", "LOCK TABLES") if kind.needs_more_to_lock else ("SELECT",)}
         case Role.OPERATOR:
             everywhere = (kind.sees_binlog, "PROCESS", *_fence(kind))
-            control_rights = (*CONTROL, "DELETE", "DROP")
-            return {Scope(): everywhere, **_merged(tables, {control: control_rights})}
+            return _merged({Scope(): everywhere}, tables, {control: (*CONTROL, "DELETE", "DROP")})
 
 
 def _fence(kind: Kind) -> tuple[str, ...]:
@@ -204,7 +211,7 @@ def account(user: str) -> str:
     return "@".join("'" + part.replace("\\", "\\\\").replace("'", "''") + "'" for part in (name, host))
 
 
-def grants(needs: Needs, user: str) -> list[str]:
+def statements(needs: Needs, user: str) -> list[str]:
     """The statements that give the user what it needs."""
     return [f"GRANT {', '.join(what)} ON {scope.text} TO {account(user)};" for scope, what in needs.items()]
 
@@ -219,7 +226,7 @@ def missing(role: Role, user: str, held: Held, needs: Needs) -> Iterator[Finding
                 severity=severity,
                 subject=SUBJECT,
                 what=f"{role} user {user} lacks {', '.join(lacking)} on {scope.text}",
-                mend=" ".join(grants({scope: lacking}, user)),
+                mend=" ".join(statements({scope: lacking}, user)),
             )
 
 
@@ -234,8 +241,36 @@ def excess(role: Role, user: str, held: Held, needs: Needs, control_schema: str)
                 severity=Severity.WARN,
                 subject=SUBJECT,
                 what=f"{role} user {user} has more than it needs: {', '.join(sorted(spare))} on {scope.text}",
-                mend=" ".join([*_kept(needs, held, scope, user), *_revokes(scope, spare, user)]),
+                mend=_without(role, user, held, needs, scope, spare),
             )
+
+
+def _without(  # noqa: PLR0913, PLR0917 - all of it decides what is left
+    role: Role, user: str, held: Held, needs: Needs, scope: Scope, spare: frozenset[str]
+) -> str:
+    """Statements that take what is spare away, and nothing that is needed."""
+    rest = {place: own for place, own in held.all.items() if place != scope}
+    rest[scope] = held.all[scope] - spare
+    without = Held(rest, {}, held.revoked)
+    lost = {
+        place: tuple(one for one in wanted if held.has(one, place) and not without.has(one, place))
+        for place, wanted in needs.items()
+    }
+    first = {place: wanted for place, wanted in lost.items() if wanted and place != scope}
+    again = {scope: lost[scope]} if lost.get(scope) else {}
+    revokes = [f"REVOKE {what} ON {scope.text} FROM {account(user)};" for what in _at_once(spare)]
+    words = [APPLICATION_FIRST] if role is Role.APPLICATION and ALL in spare else []
+    return " ".join([*words, *statements(first, user), *revokes, *statements(again, user)])
+
+
+APPLICATION_FIRST = "First grant it what it needs on its own databases."
+
+
+def _at_once(privileges: frozenset[str]) -> list[str]:
+    """The privileges as lists that one REVOKE takes: ALL PRIVILEGES stands alone."""
+    if ALL not in privileges:
+        return [", ".join(sorted(privileges))]
+    return [ALL, *([GRANT_OPTION] if GRANT_OPTION in privileges else [])]
 
 
 def _harmful(scope: Scope, spare: frozenset[str], control_schema: str) -> frozenset[str]:
@@ -243,24 +278,6 @@ def _harmful(scope: Scope, spare: frozenset[str], control_schema: str) -> frozen
     if scope == Scope():
         return spare & PAST_THE_BINLOG_OR_FENCE
     return spare if _like(scope.schema).fullmatch(control_schema) else frozenset()
-
-
-def _kept(needs: Needs, held: Held, scope: Scope, user: str) -> list[str]:
-    """Statements to run first, where what is needed is held through the place that is to be revoked only."""
-    without = Held({place: own for place, own in held.all.items() if place != scope}, {}, held.revoked)
-    still = {
-        place: tuple(one for one in wanted if held.has(one, place) and not without.has(one, place))
-        for place, wanted in needs.items()
-        if place != scope or ALL in held.own[scope]
-    }
-    lines = grants({place: wanted for place, wanted in still.items() if wanted}, user)
-    # What is needed at the very place must come after a REVOKE ALL there.
-    return [line for line in lines if f" ON {scope.text} " not in line]
-
-
-def _revokes(scope: Scope, spare: frozenset[str], user: str) -> Iterator[str]:
-    plain = ", ".join(sorted(spare))
-    yield f"REVOKE {plain} ON {scope.text} FROM {account(user)};"
 
 
 def _covers(held: frozenset[str], privilege: str) -> bool:
@@ -285,11 +302,11 @@ def _has_wildcard(pattern: str) -> bool:
     return any(character in pattern for character in "*?[")
 
 
-def _merged(first: Mapping[Scope, tuple[str, ...]], second: Mapping[Scope, tuple[str, ...]]) -> Needs:
-    return {
-        scope: tuple(dict.fromkeys((*first.get(scope, ()), *second.get(scope, ()))))
-        for scope in (*first, *(scope for scope in second if scope not in first))
-    }
+def _merged(*parts: Needs) -> Needs:
+    merged: dict[Scope, tuple[str, ...]] = {}
+    for scope, privileges in ((scope, part[scope]) for part in parts for scope in part):
+        merged[scope] = tuple(dict.fromkeys((*merged.get(scope, ()), *privileges)))
+    return merged
 
 
 def _escaped(schema: str, kind: Kind) -> str:

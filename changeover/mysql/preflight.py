@@ -1,10 +1,32 @@
-"""Whether a source, as it is set up, can be captured without losing or misreading a change."""
+"""Whether a source, as it is set up, can be captured without losing or misreading a change.
 
+One set of checks for the doctor, who reports them all, and for each start, which goes by those that refuse.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from changeover.errors import SourceUnfit
+from changeover.errors import SourceUnavailable, SourceUnfit
+from changeover.finding import Finding, Severity, refusals
+from changeover.gtid import GtidSet
+from changeover.mysql import grants
 from changeover.mysql.connection import Connection
-from changeover.mysql.numbering import is_mariadb, numbering_of
+from changeover.mysql.facts import ServerFacts, read_server
+from changeover.mysql.numbering import GAP_HINT
+from changeover.mysql.tables import judge_tables, read_tables
+from changeover.settings import SourceSettings
+
+SUBJECT = "source"
+
+MARIADB_VERSION_MIN = (10, 5)
+MYSQL_VERSION_MIN = (8, 0, 14)
+
+RELATIVES = ("TiDB", "Vitess", "OceanBase", "SingleStore")
+"""Servers that speak like MySQL and have no binlog of it."""
+
+CLOCK_APART_MS_MAX = 2_000
+
+NEW_SESSIONS = "it counts for new sessions only, so let the application reconnect"
 
 
 class Requirement(NamedTuple):
@@ -17,8 +39,8 @@ class Requirement(NamedTuple):
 
 COMMON = (
     Requirement("log_bin", "ON", "start the server with log_bin"),
-    Requirement("binlog_format", "ROW", "SET GLOBAL binlog_format = 'ROW'"),
-    Requirement("binlog_row_image", "FULL", "SET GLOBAL binlog_row_image = 'FULL'"),
+    Requirement("binlog_format", "ROW", f"SET GLOBAL binlog_format = 'ROW'; {NEW_SESSIONS}"),
+    Requirement("binlog_row_image", "FULL", f"SET GLOBAL binlog_row_image = 'FULL'; {NEW_SESSIONS}"),
     Requirement("binlog_row_metadata", "FULL", "SET GLOBAL binlog_row_metadata = 'FULL'"),
 )
 
@@ -26,26 +48,264 @@ MARIADB = (*COMMON, Requirement("log_bin_compress", "OFF", "SET GLOBAL log_bin_c
 
 MYSQL = (
     *COMMON,
-    Requirement("binlog_row_value_options", "", "SET GLOBAL binlog_row_value_options = ''"),
+    Requirement("binlog_row_value_options", "", f"SET GLOBAL binlog_row_value_options = ''; {NEW_SESSIONS}"),
     Requirement("binlog_order_commits", "ON", "SET GLOBAL binlog_order_commits = ON"),
 )
 
+COMPRESSION = Requirement(
+    "binlog_transaction_compression",
+    "OFF",
+    f"SET GLOBAL binlog_transaction_compression = OFF; {NEW_SESSIONS}",
+)
+"""Of MySQL since 8.0.20; a server without it has none."""
+
 
 def check_source(connection: Connection) -> None:
-    """Return if the binlog will hold every change in a form that we read, else raise `SourceUnfit`."""
-    numbering_of(connection)
-    requirements = MARIADB if is_mariadb(connection) else MYSQL
-    complaints = [
-        f"{requirement.variable} is {found or 'unknown to this server'}, not {requirement.wanted}: "
-        f"{requirement.mend}"
-        for requirement in requirements
-        if (found := _variable(connection, requirement.variable)) != requirement.wanted
-    ]
-    if complaints:
-        hint = "A new value counts for new sessions only: let the application reconnect."
-        raise SourceUnfit("; ".join(complaints), hint=hint)
+    """Return if nothing about the source forbids the move, else raise with every reason.
+
+    `SourceUnfit`, or `SourceUnavailable` if all that is wrong may be over by itself.
+    """
+    facts, source = read_server(connection), connection.source
+    found = refusals(server_findings(facts, source))
+    found += refusals(user_findings(grants.Role.CAPTURE, facts.user, facts.grants, facts, source))
+    found += refusals(judge_tables(read_tables(connection)))
+    if found:
+        kind = SourceUnavailable if all(finding.passes for finding in found) else SourceUnfit
+        message = "; ".join(finding.text for finding in found)
+        raise kind(message, hint="For all findings run `changeover doctor`.")
 
 
-def _variable(connection: Connection, name: str) -> str:
-    rows = connection.query("SHOW GLOBAL VARIABLES LIKE %s", (name.replace("_", r"\_"),))
-    return rows[0][1] if rows else ""
+def server_findings(facts: ServerFacts, source: SourceSettings) -> Iterator[Finding]:
+    """All that there is to say of the server."""
+    for check in CHECKS:
+        yield from check(facts)
+    yield from _same_server_id(facts, source.server_id)
+
+
+def user_findings(
+    role: grants.Role, user: str, lines: Sequence[str], facts: ServerFacts, source: SourceSettings
+) -> Iterator[Finding]:
+    """What the user lacks and what it has without need, from what SHOW GRANTS says of it."""
+    held = grants.parse(lines, is_mariadb=facts.is_mariadb)
+    needs = needs_of(role, facts, source)
+    yield from grants.missing(role, user, held, needs)
+    yield from grants.excess(role, user, held, needs, source.control_schema)
+
+
+def needs_of(role: grants.Role, facts: ServerFacts, source: SourceSettings) -> grants.Needs:
+    """What a user in this role needs on this server."""
+    return grants.needs_of(role, kind_of(facts), source.include, source.control_schema)
+
+
+def kind_of(facts: ServerFacts) -> grants.Kind:
+    """What the server calls its privileges."""
+    return grants.Kind(
+        is_mariadb=facts.is_mariadb,
+        version=facts.version,
+        has_literal_schemas=facts.is_on("partial_revokes"),
+    )
+
+
+# -- what must be so ---------------------------------------------------------------------------------------
+
+
+def _version(facts: ServerFacts) -> Iterator[Finding]:
+    name, least = ("MariaDB", MARIADB_VERSION_MIN) if facts.is_mariadb else ("MySQL", MYSQL_VERSION_MIN)
+    wanted = ".".join(str(part) for part in least)
+    relative = next((one for one in RELATIVES if one.lower() in facts.version_text.lower()), None)
+    if relative:
+        what = f"the source is {relative} ({facts.version_text}), which has no binlog of MySQL's"
+        yield _refuse(what, "move from the MySQL or MariaDB that it is fed by")
+    elif facts.version < least:
+        yield _refuse(
+            f"the source is {name} {facts.version_text}, older than {wanted}", f"upgrade to {wanted}"
+        )
+
+
+def _proxy(facts: ServerFacts) -> Iterator[Finding]:
+    if not facts.is_same_session:
+        what = (
+            "a proxy stands before the source: sessions may share a connection, and learn each other's GTIDs"
+        )
+        yield _refuse(what, "let source.url name the server itself")
+
+
+def _variables(facts: ServerFacts) -> Iterator[Finding]:
+    for variable, wanted, mend in MARIADB if facts.is_mariadb else MYSQL:
+        found = facts.variable(variable)
+        if found != wanted:
+            yield _refuse(f"{variable} is {found or 'unknown to this server'}, not {wanted or 'empty'}", mend)
+    if facts.is_on(COMPRESSION.variable):
+        yield _refuse(f"{COMPRESSION.variable} is ON, not OFF", COMPRESSION.mend)
+
+
+def _filters(facts: ServerFacts) -> Iterator[Finding]:
+    if facts.filters:
+        what = f"the binlog does not hold every database: {facts.filters}"
+        yield _refuse(what, "start the server without binlog_do_db and binlog_ignore_db")
+
+
+# -- one order of commits ----------------------------------------------------------------------------------
+
+
+def _gtid_mode(facts: ServerFacts) -> Iterator[Finding]:
+    mode = facts.variable("gtid_mode")
+    if not facts.is_mariadb and mode not in {"ON", "OFF"}:
+        what = f"gtid_mode is {mode}: some transactions have a GTID and some have none, so they have no one order"
+        yield _refuse(what, "finish the switch: SET GLOBAL gtid_mode = ON (or OFF), by way of OFF_PERMISSIVE")
+
+
+def _domains(facts: ServerFacts) -> Iterator[Finding]:
+    if facts.is_mariadb and "," in (facts.gtids or ""):
+        what = f"the binlog has several GTID domains, whose commits have no common order: {facts.gtids}"
+        mend = "write in one domain, and take the others out: FLUSH BINARY LOGS DELETE_DOMAIN_ID = (…)"
+        yield _refuse(what, mend)
+
+
+def _gaps(facts: ServerFacts) -> Iterator[Finding]:
+    if facts.is_mariadb or facts.variable("gtid_mode") != "ON" or facts.gtids is None:
+        return
+    try:
+        executed = GtidSet.parse(facts.gtids)
+    except ValueError:
+        yield _refuse(f"the source has tagged GTIDs: {facts.gtids}", "this release cannot order them")
+        return
+    if executed.has_gap(facts.variable("server_uuid").lower()):
+        yield _refuse(f"the source's own GTIDs have a lasting gap: {executed.text}", GAP_HINT)
+
+
+def _clusters(facts: ServerFacts) -> Iterator[Finding]:
+    if facts.is_on("wsrep_on"):
+        what = "the source is a Galera node (wsrep_on): its nodes write side by side"
+        yield _refuse(what, "move from a plain replica of the cluster that is made a primary")
+    if facts.variable("group_replication_group_name"):
+        what = "the source belongs to group replication: its members share the numbers of their commits"
+        yield _refuse(what, "move from a server outside the group (and unset group_replication_group_name)")
+
+
+def _replication(facts: ServerFacts) -> Iterator[Finding]:
+    running = [row for row in facts.replication or () if row["sql_running"] == "Yes"]
+    if not running:
+        return
+    workers = facts.integer("replica_parallel_workers", "slave_parallel_workers")
+    in_order = facts.is_on("replica_preserve_commit_order", "slave_preserve_commit_order")
+    name = "replica" if "replica_preserve_commit_order" in facts.variables else "slave"
+    if not facts.is_mariadb and workers > 1 and not in_order:
+        what = f"the source is a replica with {workers} workers that commit out of order"
+        yield _refuse(what, f"SET GLOBAL {name}_preserve_commit_order = ON (or {name}_parallel_workers = 0)")
+    own = facts.variable("server_uuid").lower()
+    others = {uuid for row in running for uuid in _uuids(row["retrieved"])} - {own}
+    if others:
+        what = f"two servers write: the source itself, and over replication {', '.join(sorted(others))}"
+        yield _refuse(what, "let source.url name the primary")
+    elif not in_order or facts.is_mariadb:
+        what = "the source replicates from another server; what is written there gets its numbers there"
+        yield _warn(what, "let source.url name the primary, or see that nothing else is written over there")
+
+
+def _uuids(gtids: str) -> Iterator[str]:
+    for part in filter(None, (part.strip() for part in gtids.split(","))):
+        yield part.partition(":")[0].lower()
+
+
+def _read_only(facts: ServerFacts) -> Iterator[Finding]:
+    mend = "let source.url name the primary: the control schema must be written there"
+    mode = facts.variable("read_only").upper()
+    held = grants.parse(facts.grants, is_mariadb=facts.is_mariadb)
+    if facts.is_on("super_read_only") or mode.endswith("NO_ADMIN"):
+        yield _refuse("the source is read-only for everybody", mend, passes=True)
+    elif mode not in {"OFF", "0"} and held.can_write_under_read_only(kind_of(facts)):
+        yield _warn("the source is read_only, which this user may write under", mend)
+    elif mode not in {"OFF", "0"}:
+        yield _refuse("the source is read_only", mend, passes=True)
+
+
+# -- what may be decided -----------------------------------------------------------------------------------
+
+
+def _durability(facts: ServerFacts) -> Iterator[Finding]:
+    for variable in ("sync_binlog", "innodb_flush_log_at_trx_commit"):
+        found = facts.variable(variable)
+        if found != "1":
+            what = f"{variable} is {found}: a crash can forget commits that the new database already has"
+            yield _warn(
+                what, f"SET GLOBAL {variable} = 1; until then the application must not write directly"
+            )
+
+
+def _semi_sync(facts: ServerFacts) -> Iterator[Finding]:
+    point = facts.variable("rpl_semi_sync_source_wait_point", "rpl_semi_sync_master_wait_point")
+    is_on = facts.is_on("rpl_semi_sync_source_enabled", "rpl_semi_sync_master_enabled")
+    if is_on and point == "AFTER_SYNC":
+        return
+    what = "replication is not lossless (semi-sync with AFTER_SYNC): a failover can forget commits"
+    yield _note(what, "no matter without failover; with it, set it up, or leave direct writes off")
+
+
+def _time_zone(facts: ServerFacts) -> Iterator[Finding]:
+    zone = facts.variable("time_zone")
+    zone = facts.variable("system_time_zone") if zone == "SYSTEM" else zone
+    if zone not in {"UTC", "+00:00", "Etc/UTC"}:
+        what = f"the server's time zone is {zone}: TIMESTAMP is moved in UTC, DATETIME as it stands"
+        yield _note(what, "")
+
+
+def _clock(facts: ServerFacts) -> Iterator[Finding]:
+    if abs(facts.clock_ahead_ms) > CLOCK_APART_MS_MAX:
+        what = f"the source's clock is {facts.clock_ahead_ms / 1000:+.1f} s from this machine's"
+        yield _note(what, "nothing is ordered by it, and lag is told by the source's alone; see to NTP")
+
+
+def _not_seen(facts: ServerFacts) -> Iterator[Finding]:
+    if facts.replication is None or facts.filters is None:
+        what = "replication and binlog filters were not looked at: this user may not see them"
+        yield _note(what, f"GRANT {kind_of(facts).sees_binlog} ON *.*, as below")
+
+
+Check = Callable[[ServerFacts], Iterator[Finding]]
+
+CHECKS: Sequence[Check] = (
+    _version,
+    _proxy,
+    _variables,
+    _filters,
+    _gtid_mode,
+    _domains,
+    _gaps,
+    _clusters,
+    _replication,
+    _read_only,
+    _durability,
+    _semi_sync,
+    _time_zone,
+    _clock,
+    _not_seen,
+)
+
+
+def _same_server_id(facts: ServerFacts, server_id: int | None) -> Iterator[Finding]:
+    if server_id is None:
+        return
+    mend = "choose another source.server_id, or leave it out for a random one"
+    if server_id == facts.integer("server_id"):
+        yield _refuse(f"source.server_id {server_id} is the source's own", mend)
+    elif facts.replica_ids is None:
+        what = (
+            f"whether source.server_id {server_id} is free was not looked at: this user may not see replicas"
+        )
+        yield _note(what, "see SHOW SLAVE HOSTS, or leave it out for a random one")
+    elif server_id in facts.replica_ids:
+        what = f"source.server_id {server_id} is that of a replica: they would throw each other out"
+        yield _refuse(what, f"{mend}; or is it capture itself that runs?")
+
+
+def _refuse(what: str, mend: str, *, passes: bool = False) -> Finding:
+    return Finding(severity=Severity.REFUSE, subject=SUBJECT, what=what, mend=mend, passes=passes)
+
+
+def _warn(what: str, mend: str) -> Finding:
+    return Finding(severity=Severity.WARN, subject=SUBJECT, what=what, mend=mend)
+
+
+def _note(what: str, mend: str) -> Finding:
+    return Finding(severity=Severity.NOTE, subject=SUBJECT, what=what, mend=mend)

@@ -15,7 +15,7 @@ from typing import Self
 from changeover import sqlite_file
 from changeover.decide import Outcome, Write, decide
 from changeover.envelope import decode_key
-from changeover.errors import TargetUnavailable, TargetUnusable, UnversionedObject
+from changeover.errors import ChangeUnreadable, TargetUnavailable, TargetUnusable, UnversionedObject
 from changeover.table import Column, Kind, Table
 from changeover.targets import Held
 from changeover.values import Row, Value
@@ -106,6 +106,9 @@ class SQLiteTarget:
         try:
             self._connection.execute(statement, [_stored(row[name]) for name in write.table.column_names])
         except sqlite3.IntegrityError as error:
+            if "UNIQUE" not in str(error):
+                message = f"the target's table {write.table.name} does not take a row: {error}"
+                raise ChangeUnreadable(message) from error
             message = (
                 f"the target's table {write.table.name} has a row {write.key.decode()} "
                 f"that changeover did not write"
@@ -147,6 +150,9 @@ class SQLiteTarget:
 
     def _make(self, table: Table) -> "_Statements":
         execute = self._connection.execute
+        if table.name.lower().startswith("sqlite_"):
+            message = f"{table.full_name} cannot be moved into SQLite, which keeps such names for itself"
+            raise TargetUnusable(message, hint="Put the table in source.exclude.")
         if execute("SELECT 1 FROM sqlite_master WHERE name = ? COLLATE NOCASE", (table.name,)).fetchone():
             message = f"the target has a table {table.name} that changeover did not make"
             raise UnversionedObject(message)

@@ -1,6 +1,6 @@
-"""`changeover run` and `status` as a user has them: move, tell the truth, stop in order, go on, or stop loudly.
+"""`changeover run` and `status` as a user has them: moving, telling the truth, stopping in order, going on.
 
-That they agree with each other is checked here; what waits in between looks at the same status from inside.
+What `status` prints is checked; what only waits looks at the same status from inside, which is faster.
 """
 
 import json
@@ -103,7 +103,7 @@ class Moving:
         return done.stdout
 
     def until(self, condition: Callable[[Status], bool]) -> None:
-        """Wait until the condition holds; fail with what was said if the program ends before or it never does."""
+        """Wait until the condition holds; fail with what was said if it never does."""
         deadline = time.monotonic() + STEP_S_MAX
         while not (self.folder / "log.db").exists():
             assert time.monotonic() < deadline

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+import orjson
 import pytest
 
 from changeover.change import Change, Op, Origin
@@ -142,3 +143,34 @@ class Turns:
     def __call__(self) -> bool:
         self._left -= 1
         return self._left < 0
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        5,
+        [1],
+        {},
+        {"id": 1},
+        {"id": 1, "name": {"a": 1}},
+        {"id": 1, "name": "a", "more": 1},
+        {"id": "one", "name": "a"},
+        {"id": None, "name": "a"},
+        {"id": 1.5, "name": "a"},
+        {"id": True, "name": "a"},
+    ],
+)
+def test_an_image_that_is_no_row_of_its_table_is_unreadable(image: object) -> None:
+    (record,) = records_of([created(1, 11)])
+    damaged = orjson.dumps({**orjson.loads(record.value), "after": image})
+    reader = MemoryReader([record._replace(value=damaged)])
+    with SQLiteTarget(Path(":memory:"), PIPELINE) as target, pytest.raises(ChangeUnreadable):
+        Apply(reader, target, batch_max=9).step()
+    assert reader.committed == {}
+
+
+def test_a_record_under_the_key_of_another_row_is_unreadable() -> None:
+    one, other = records_of([created(1, 11), created(2, 12)])
+    reader = MemoryReader([one._replace(value=other.value)])
+    with SQLiteTarget(Path(":memory:"), PIPELINE) as target, pytest.raises(ChangeUnreadable, match="key"):
+        Apply(reader, target, batch_max=9).step()

@@ -111,3 +111,13 @@ def test_versions_rise_through_any_switches_and_any_crashes_after_opening(
         assert seen(epoch.number, sequence) > last
         last = seen(epoch.number, sequence)
     assert [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))
+
+
+def test_r9_a_server_that_lost_its_tail_leaves_its_epoch_behind_for_reads_may_carry_it() -> None:
+    epochs = [FIRST, Epoch(2, B, 11, seen(1, 10))]  # B's transaction 11 was never logged, and is lost
+    assert epoch_of(epochs, A, 11, seen(1, 10)).number == 3
+
+
+def test_a_log_in_an_epoch_that_nobody_wrote_down_is_refused() -> None:
+    with pytest.raises(OrderBroken, match="epoch 1"):
+        epoch_of([Epoch(2, B, 11, None)], B, 12, seen(1, 10))

@@ -95,3 +95,22 @@ def test_the_columns_of_the_key_alone_survive_json() -> None:
 def test_what_is_no_base64_is_refused(damaged: str | float) -> None:
     with pytest.raises((ValueError, TypeError)):
         row_from_json(BLOB, {"id": 1, "body": damaged})
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 1e39])
+def test_what_is_no_number_of_mysql_is_refused(number: float) -> None:
+    with pytest.raises(ValueError, match="not a"):
+        shortest_float32(number)
+
+
+@pytest.mark.parametrize("text", [b"nan", b"inf"])
+def test_a_double_that_json_cannot_carry_is_refused(text: bytes) -> None:
+    column = Column(name="x", kind=Kind.DOUBLE, sql_type="double", nullable=False)
+    with pytest.raises(ValueError, match="not a number"):
+        reader_of_text(column)(text)
+
+
+def test_the_shortest_float_depends_on_the_four_bytes_alone() -> None:
+    number = 4.27599515e-19
+    (same_bytes,) = struct.unpack("<f", struct.pack("<f", number))
+    assert shortest_float32(number) == shortest_float32(same_bytes)

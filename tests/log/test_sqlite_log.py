@@ -3,6 +3,7 @@
 import functools
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import changeover.log.sqlite
 from changeover.errors import LogUnavailable, LogUnusable
 from changeover.log.sqlite import SQLiteLog
 from tests.contracts.log import LogContract, beat, behind, checkpoint, entry, take
+from tests.support.tables import named
 
 PIPELINE = "moving"
 
@@ -77,7 +79,7 @@ def test_a_path_that_is_a_folder_is_refused(tmp_path: Path) -> None:
 def test_a_log_of_another_format_is_refused(path: Path) -> None:
     SQLiteLog(path, PIPELINE).close()
     with closing(sqlite3.connect(path)) as file, file:
-        file.execute("UPDATE log SET format = 99")
+        file.execute("UPDATE changeover_log SET format = 99")
     with pytest.raises(LogUnusable, match="format 99"):
         SQLiteLog(path, PIPELINE)
 
@@ -103,3 +105,46 @@ def test_watermarks_that_all_groups_have_passed_do_not_pile_up(path: Path) -> No
             reader.commit(behind(take(reader, 1)))
         (count,) = log.connection.execute("SELECT count(*) FROM watermark").fetchone()
     assert count <= changeover.log.sqlite.WATERMARKS_TRIMMED_AT
+
+
+def test_a_poll_gives_no_more_than_it_was_asked_for_from_however_many_topics(path: Path) -> None:
+    with SQLiteLog(path, PIPELINE) as log:
+        log.append([entry(1, 1, named(f"t{number}")) for number in range(5)])
+        reader = log.reader("g")
+        assert [len(reader.poll(2)) for _ in range(4)] == [2, 2, 1, 0]
+
+
+@pytest.mark.parametrize("ddl", ["CREATE TABLE log (x)", "CREATE TABLE app (x)"])
+def test_a_database_of_something_else_is_refused_and_stays_as_it_is(path: Path, ddl: str) -> None:
+    with closing(sqlite3.connect(path)) as file:
+        file.execute(ddl)
+    before = path.read_bytes()
+    with pytest.raises(LogUnusable, match="something else"):
+        SQLiteLog(path, PIPELINE)
+    assert path.read_bytes() == before
+
+
+def test_a_commit_that_failed_has_passed_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("changeover.log.sqlite.LOCK_WAIT_S_MAX", 0.05)
+    with SQLiteLog(path, PIPELINE) as log, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        log.capture().append([entry(1, 11)], checkpoint(11), beat(11))
+        reader = log.reader("g")
+        records = reader.poll(9)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LogUnavailable):
+            reader.commit(behind(records))
+        other.execute("ROLLBACK")
+        assert reader.commit({}) is None
+        assert reader.commit(behind(records)) is not None
+
+
+def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
+    def open_all(path: Path) -> list[str]:
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(lambda _: identity_of(path), range(8)))
+
+    def identity_of(path: Path) -> str:
+        with SQLiteLog(path, PIPELINE) as log:
+            return log.identity
+
+    assert all(len(set(open_all(tmp_path / f"{number}.db"))) == 1 for number in range(40))

@@ -49,22 +49,26 @@ UNFIT_COLUMNS = {
     "varchar_compressed": ("VARCHAR(99) COMPRESSED", ".c is COMPRESSED, which this release cannot read"),
 }
 
-ROW_START = """
-    id INT PRIMARY KEY, f TIMESTAMP(6) GENERATED ALWAYS AS ROW START, t TIMESTAMP(6) GENERATED ALWAYS AS ROW END,
-    PERIOD FOR SYSTEM_TIME (f, t)) WITH SYSTEM VERSIONING ("""
+ROW_START = """(
+    id INT PRIMARY KEY, f TIMESTAMP(6) GENERATED ALWAYS AS ROW START,
+    t TIMESTAMP(6) GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (f, t)
+) WITH SYSTEM VERSIONING"""
 
 UNFIT_TABLES = {
-    # table: (its columns, what is said behind unfit.<table>)
-    "keyless": ("id INT", " has no primary key"),
-    "only_unique": ("id INT NOT NULL UNIQUE", " has no primary key"),
-    "text_prefix": ("id TEXT NOT NULL, PRIMARY KEY (id(10))", ".id is in the primary key by a prefix only"),
+    # table: (its definition, what is said behind unfit.<table>)
+    "keyless": ("(id INT)", " has no primary key"),
+    "only_unique": ("(id INT NOT NULL UNIQUE)", " has no primary key"),
+    "text_prefix": ("(id TEXT NOT NULL, PRIMARY KEY (id(10)))", ".id is in the primary key by a prefix only"),
     "second_prefix": (
-        "id INT, name VARCHAR(99), PRIMARY KEY (id, name(3))",
+        "(id INT, name VARCHAR(99), PRIMARY KEY (id, name(3)))",
         ".name is in the primary key by a prefix only",
     ),
-    "enum_key": ("id ENUM('a', 'b') PRIMARY KEY", ".id is a ENUM in the primary key, which has no usable"),
-    "float_key": ("id FLOAT PRIMARY KEY", ".id is a FLOAT in the primary key, which has no usable order"),
-    "double_key": ("a INT, id DOUBLE, PRIMARY KEY (a, id)", ".id is a DOUBLE in the primary key, which has"),
+    "enum_key": ("(id ENUM('a', 'b') PRIMARY KEY)", ".id is a ENUM in the primary key, which has no usable"),
+    "float_key": ("(id FLOAT PRIMARY KEY)", ".id is a FLOAT in the primary key, which has no usable order"),
+    "double_key": (
+        "(a INT, id DOUBLE, PRIMARY KEY (a, id))",
+        ".id is a DOUBLE in the primary key, which has",
+    ),
     "row_start": (ROW_START, ".f is stored generated"),
 }
 
@@ -73,17 +77,15 @@ CREATE TABLE fit (
     b BIGINT UNSIGNED, a VARCHAR(20) COLLATE utf8mb4_bin, c TINYINT(1), d DECIMAL(65,30), e FLOAT, f DOUBLE,
     g CHAR(3) COLLATE utf8mb4_unicode_ci, h TINYTEXT, i LONGTEXT, j ENUM('x', 'ž'), k JSON, l VARBINARY(9),
     m TINYBLOB, n LONGBLOB, o DATE NOT NULL, p DATETIME(3) NOT NULL, q TIMESTAMP(6) NOT NULL,
-    r TIMESTAMP NOT NULL, s MEDIUMINT DEFAULT 5, t INT NOT NULL AUTO_INCREMENT UNIQUE, `u v``w` SMALLINT, PRIMARY KEY (a, b)
+    r TIMESTAMP NOT NULL, s MEDIUMINT DEFAULT 5, t INT NOT NULL AUTO_INCREMENT UNIQUE, `u v``w` SMALLINT,
+    PRIMARY KEY (a, b)
 )"""
 
 SCHEMAS = (
     "CREATE DATABASE catalog_control",
     "CREATE TABLE catalog_control.heartbeat (id INT PRIMARY KEY)",
     *(f"CREATE TABLE {name} (id INT PRIMARY KEY, c {column})" for name, (column, _) in UNFIT_COLUMNS.items()),
-    *(
-        f"CREATE TABLE {name} ({columns})".removesuffix("()").removesuffix(" ()")
-        for name, (columns, _) in UNFIT_TABLES.items()
-    ),
+    *(f"CREATE TABLE {name} {definition}" for name, (definition, _) in UNFIT_TABLES.items()),
     FIT_TABLE,
     "CREATE TABLE versioned (id INT PRIMARY KEY, c INT) WITH SYSTEM VERSIONING",
     "CREATE VIEW fit_view AS SELECT 1 AS id",

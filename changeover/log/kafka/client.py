@@ -1,25 +1,57 @@
 """Kafka's clients as we set them up, and their errors in our words."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
 
 from changeover.errors import ChangeoverError, Fenced, LogUnavailable, LogUnusable
 
-REQUEST_TIMEOUT_S = 30.0
-"""How long one question to the brokers may take before they count as unavailable."""
+CONNECT_TIMEOUT_S = 10.0
+"""How long the first question may take: enough for TLS, a password and a slow name server."""
 
-TRANSACTION_TIMEOUT_MS = 60_000
-"""A transaction that its producer leaves open holds up all readers for this long, unless it comes back."""
+REQUEST_TIMEOUT_S = 30.0
+"""How long each later question may take before the brokers count as unavailable: they may be electing."""
+
+TRANSACTION_TIMEOUT_MS = 20_000
+"""A transaction that its producer leaves open ends after this, and up to 10 s until the broker looks.
+
+Until then no reader gets past it, so a killed import worker holds up everybody for that long (a killed
+capture only until it is back). Ours take milliseconds; one that takes longer than this, because the brokers
+are electing or we were halted, is begun anew from the checkpoint, which costs nothing but the time.
+"""
+
+SESSION_TIMEOUT_MS = 10_000
+"""A member that was killed keeps its partitions, and lets no other join, for this long (Kafka's default: 45 s).
+
+The client sends its signs of life from a thread of its own, so a slow target does not count.
+"""
+
+RECORD_ROOM_BYTES = 100_000
+"""For the key and the headers of a record, beside its value: a key in MySQL has at most 3 kB."""
+
+QUEUE_KBYTES_MAX = 64 * 1024
+"""What a client holds in memory for us at most: of a producer, on its way out; of a consumer, read ahead."""
 
 FENCED = frozenset(
-    {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.INVALID_PRODUCER_ID_MAPPING}  # noqa: SLF001 - librdkafka's own codes have no other name
+    {
+        KafkaError._FENCED,  # noqa: SLF001 - librdkafka's own codes have no other name
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.INVALID_PRODUCER_ID_MAPPING,
+        KafkaError.INVALID_TXN_STATE,
+    }
 )
+"""Another producer of the same transactional id has begun, or the broker has ended our transaction.
 
-UNUSABLE = frozenset(
+librdkafka makes one error of both.
+"""
+
+ACCESS = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -27,10 +59,20 @@ UNUSABLE = frozenset(
         KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
         KafkaError.SASL_AUTHENTICATION_FAILED,
         KafkaError._AUTHENTICATION,  # noqa: SLF001
+        KafkaError._SSL,  # noqa: SLF001
+    }
+)
+
+UNUSABLE = frozenset(
+    {
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+        KafkaError.TOPIC_EXCEPTION,
         KafkaError.MSG_SIZE_TOO_LARGE,
         KafkaError.POLICY_VIOLATION,
+        KafkaError.INVALID_CONFIG,
+        KafkaError.INVALID_PARTITIONS,
         KafkaError.INVALID_REPLICATION_FACTOR,
     }
 )
@@ -48,11 +90,14 @@ class Cluster:
         return {
             **self.options,
             "bootstrap.servers": self.servers,
+            # What matters comes back as an error of the call that suffers from it; librdkafka's own lines
+            # repeat each lost connection without end.
+            "log_level": 0,
             "logger": _quiet,
-            "socket.timeout.ms": int(REQUEST_TIMEOUT_S * 1000),
+            "socket.timeout.ms": TRANSACTION_TIMEOUT_MS // 2,  # it must be shorter than the transaction's
         }
 
-    def producer(self, transactional_id: str) -> dict[str, Any]:
+    def producer(self, transactional_id: str, record_bytes_max: int) -> dict[str, Any]:
         """Settings for a producer that loses nothing and writes nothing twice."""
         return {
             **self.admin(),
@@ -62,22 +107,53 @@ class Cluster:
             "acks": "all",
             "compression.type": "lz4",
             "linger.ms": 2,
+            "message.max.bytes": record_bytes_max + RECORD_ROOM_BYTES,  # of a batch too
+            "queue.buffering.max.kbytes": QUEUE_KBYTES_MAX,
             # Kafka's own: a topic that is read or written by others keeps a key in one partition.
             "partitioner": "murmur2",
         }
 
-    def consumer(self, group: str, *, tells_end: bool = False) -> dict[str, Any]:
+    def consumer(self, group: str) -> dict[str, Any]:
         """Settings for a consumer that sees committed transactions only, and commits when it is told to."""
         return {
             **self.admin(),
             "group.id": group,
+            "session.timeout.ms": SESSION_TIMEOUT_MS,
+            # Topics in turn: by "range" the first member would get all topics of a single partition.
+            "partition.assignment.strategy": "roundrobin",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "isolation.level": "read_committed",
+            "queued.max.messages.kbytes": QUEUE_KBYTES_MAX,
             # Offsets that are gone are an error: to begin elsewhere would be to skip or to repeat unasked.
             "auto.offset.reset": "error",
-            "enable.partition.eof": tells_end,
+            # The end lies behind the last record, for the markers of transactions take offsets too.
+            "enable.partition.eof": True,
         }
+
+
+def reached(cluster: Cluster) -> AdminClient:
+    """A client that was answered; `LogUnusable` where none can be, such as for a wrong password.
+
+    Later calls could only say that their time has passed.
+    """
+    heard: list[KafkaError] = []
+    deadline = time.monotonic() + CONNECT_TIMEOUT_S
+    try:
+        admin = AdminClient({**cluster.admin(), "error_cb": heard.append})
+    except KafkaException as error:
+        hint = "Look at log.url and at log.options."
+        raise LogUnusable(f"Kafka's client cannot be set up: {error.args[0].str()}", hint=hint) from error
+    while True:
+        try:
+            admin.describe_cluster(request_timeout=1.0).result()
+        except KafkaException as error:
+            admin.poll(0)  # this is what calls `heard.append`
+            refusals = [one for one in heard if one.code() in ACCESS]
+            if refusals or time.monotonic() > deadline:
+                raise error_of((refusals or heard or [error.args[0]])[-1], cluster.servers) from error
+        else:
+            return admin
 
 
 @contextmanager
@@ -97,7 +173,10 @@ def translated(servers: str) -> Iterator[None]:
 def error_of(error: KafkaError, servers: str) -> ChangeoverError:
     """The error in our words."""
     if error.code() in FENCED:
-        return Fenced("a newer process has taken over this log")
+        return Fenced("another producer has taken over, or Kafka has ended our transaction")
+    if error.code() in ACCESS:
+        hint = "Look at log.options: certificates, user and password; and at this user's rights."
+        return LogUnusable(f"Kafka at {servers} refuses: {error.str()}", hint=hint)
     if error.code() in UNUSABLE:
         return LogUnusable(
             f"Kafka at {servers} refuses: {error.str()}", hint="See `changeover topics check`."
@@ -107,10 +186,10 @@ def error_of(error: KafkaError, servers: str) -> ChangeoverError:
 
 
 class _Quiet:
-    """Takes librdkafka's own log lines, which repeat each lost connection without end."""
+    """Takes the lines that librdkafka still writes: those of fatal errors."""
 
     def log(self, *_: object) -> None:
-        """Forget the line: what matters comes back as an error of the call that suffers from it."""
+        """Forget the line."""
 
 
 _quiet = _Quiet()

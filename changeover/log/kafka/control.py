@@ -3,11 +3,13 @@
 import time
 
 import orjson
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from changeover.errors import LogUnavailable
-from changeover.log.kafka.client import REQUEST_TIMEOUT_S, Cluster, error_of, translated
+from changeover.log.kafka.client import REQUEST_TIMEOUT_S, TRANSACTION_TIMEOUT_MS, Cluster, error_of, translated
 from changeover.log.kafka.topics import Found, control_topic
+from changeover.log.kafka.wire import CaptureState
 from changeover.table import Table
 
 KEY_IDENTITY = b"identity"
@@ -15,88 +17,112 @@ KEY_CAPTURE = b"capture"
 KEY_TOPIC = b"topic:"
 KEY_TABLE = b"table:"
 
+FETCH_WAIT_MS = 10
+"""How long the broker waits for more at the topic's end: it is read only on demand, so not in vain."""
 
-LEADER_UNKNOWN = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
-LEADER_WAIT_S = 0.1
+OPEN_S_MAX = TRANSACTION_TIMEOUT_MS / 1000 + 15
+"""The broker ends an abandoned transaction after its time-out, and looks for such every 10 s."""
+
+POLL_S = 0.02
 
 
 class ControlTopic:
     """The control topic's content, as of the last `refresh`."""
 
-    def __init__(self, cluster: Cluster, pipeline: str) -> None:
+    def __init__(self, cluster: Cluster, pipeline: str, admin: AdminClient) -> None:
         self.name = control_topic(pipeline)
+        self.identity: str | None = None
+        """None where the log was not made."""
+        self.topics: dict[str, Found] = {}
+        """The topics as they were when they were made."""
+        self.tables: dict[bytes, Table] = {}
+        """Table definitions by fingerprint."""
+        self.capture = CaptureState()
         self._servers = cluster.servers
-        self.values: dict[bytes, bytes] = {}
-        with translated(self._servers):
-            self._consumer = Consumer(cluster.consumer(f"{pipeline}.control", tells_end=True))
-            self._consumer.assign([TopicPartition(self.name, 0, 0)])
+        self._admin = admin
         self._position = 0
-
-    def refresh(self) -> None:
-        """Read on to the end of what is committed."""
-        deadline = time.monotonic() + REQUEST_TIMEOUT_S
-        place = TopicPartition(self.name, 0, self._position)
+        self._place = TopicPartition(self.name, 0)
+        settings = {**cluster.consumer(f"{pipeline}.control"), "fetch.wait.max.ms": FETCH_WAIT_MS}
         with translated(self._servers):
-            # Sought anew each time: the client says "end of partition" once for each place that it reaches,
-            # and never while records keep coming. Then one that lies behind the end of now is as good.
-            self._consumer.assign([place])
-            end = self._end(place, deadline)
-            while self._position < end and time.monotonic() < deadline:
-                message = self._consumer.poll(1.0)
-                if message is not None and self._take(message):
-                    return
-        if self._position >= end:
-            return
-        raise LogUnavailable(f"the end of {self.name} was not reached")
+            self._consumer = Consumer(settings)
+
+    def refresh(self, *, whole: bool = False) -> None:
+        """Read on to the end of what is committed; if `whole`, once no transaction of until now is open.
+
+        For one that is open hides all records behind it, also those of others that are committed.
+        """
+        with translated(self._servers):
+            end = self._committed_end()
+            if whole:
+                end = self._await(self._end())
+            if end > self._position:
+                self._read_to(end)
 
     def close(self) -> None:
         """Hang up."""
         self._consumer.close()
 
-    @property
-    def identity(self) -> str | None:
-        """The log's identity, None where the log was not made."""
-        value = self.values.get(KEY_IDENTITY)
-        return value.decode() if value else None
-
-    def topics(self) -> dict[str, Found]:
-        """The topics as they were when they were made."""
-        return {
-            key.removeprefix(KEY_TOPIC).decode(): Found(**orjson.loads(value))
-            for key, value in self.values.items()
-            if key.startswith(KEY_TOPIC)
-        }
-
     def table(self, fingerprint: bytes) -> Table | None:
-        """The table definition of this fingerprint, as far as is known."""
-        definition = self.values.get(KEY_TABLE + fingerprint)
-        return Table.parse(definition) if definition else None
+        """The table definition of this fingerprint, None if there is none."""
+        if fingerprint not in self.tables:
+            self.refresh(whole=True)  # it was committed before the first record that needs it
+        return self.tables.get(fingerprint)
 
-    def _end(self, place: TopicPartition, deadline: float) -> int:
-        while True:
-            try:
-                _, end = self._consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_S)
-            except KafkaException as error:
-                # A topic that was just made has no leader yet, or another one than the client last heard.
-                if error.args[0].code() not in LEADER_UNKNOWN or time.monotonic() > deadline:
-                    raise
-                time.sleep(LEADER_WAIT_S)
-            else:
-                return end
+    def topic(self, name: str) -> Found | None:
+        """The topic as it was made, None if it was not."""
+        if name not in self.topics:
+            self.refresh(whole=True)
+        return self.topics.get(name)
 
-    def _take(self, message: Message) -> bool:
-        """Note what a message says; whether it is the end."""
-        error = message.error()
+    def _await(self, end: int) -> int:
+        """The end of what is committed, once it has come to `end`."""
+        deadline = time.monotonic() + OPEN_S_MAX
+        while (committed := self._committed_end()) < end:
+            if time.monotonic() > deadline:
+                raise LogUnavailable(f"a transaction in {self.name} was open for {OPEN_S_MAX:.0f} s")
+            time.sleep(POLL_S)
+        return committed
+
+    def _committed_end(self) -> int:
+        _, end = self._consumer.get_watermark_offsets(self._place, timeout=REQUEST_TIMEOUT_S)
+        return end
+
+    def _end(self) -> int:
+        asked = self._admin.list_offsets(
+            {self._place: OffsetSpec.latest()},
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=REQUEST_TIMEOUT_S,
+        )
+        return int(asked[self._place].result().offset)
+
+    def _read_to(self, end: int) -> None:
+        deadline = time.monotonic() + REQUEST_TIMEOUT_S
+        self._consumer.assign([TopicPartition(self.name, 0, self._position)])
+        try:
+            while self._position < end:
+                if time.monotonic() > deadline:
+                    raise LogUnavailable(f"the end of {self.name} was not reached")
+                for message in self._consumer.consume(1_000, timeout=POLL_S):
+                    self._take(message)
+        finally:
+            self._consumer.unassign()  # else the client would ask for more, over and over
+
+    def _take(self, message: Message) -> None:
+        error, offset = message.error(), message.offset() or 0
         if error is None:
-            key, value = message.key(), message.value()
-            if isinstance(key, bytes) and isinstance(value, bytes):
-                self.values[key] = value
-            self._position = (message.offset() or 0) + 1
-            return False
-        if error.code() == END_OF_PARTITION:
-            return True
-        raise error_of(error, self._servers)
+            self._position = offset + 1
+            self._note(message.key() or b"", message.value() or b"")
+        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - it has no other name
+            self._position = offset
+        else:
+            raise error_of(error, self._servers)
 
-
-END_OF_PARTITION = -191
-"""librdkafka's _PARTITION_EOF."""
+    def _note(self, key: bytes, value: bytes) -> None:
+        if key == KEY_IDENTITY:
+            self.identity = value.decode()
+        elif key == KEY_CAPTURE:
+            self.capture = CaptureState.decode(value)
+        elif key.startswith(KEY_TOPIC):
+            self.topics[key.removeprefix(KEY_TOPIC).decode()] = Found(**orjson.loads(value))
+        elif key.startswith(KEY_TABLE):
+            self.tables[key.removeprefix(KEY_TABLE)] = Table.parse(value)

@@ -7,25 +7,29 @@ from typing import Self
 
 import orjson
 from confluent_kafka import ConsumerGroupTopicPartitions
-from confluent_kafka.admin import AdminClient
 
-from changeover.errors import LogUnusable
+from changeover.errors import Fenced, LogUnavailable, LogUnusable
 from changeover.log import Checkpoint, Entry, GroupProgress
 from changeover.log.kafka.client import REQUEST_TIMEOUT_S, Cluster, translated
-from changeover.log.kafka.control import KEY_CAPTURE, KEY_IDENTITY, KEY_TOPIC, ControlTopic
+from changeover.log.kafka.control import KEY_IDENTITY, KEY_TOPIC, ControlTopic
 from changeover.log.kafka.producing import Appender, KafkaCaptureLog
 from changeover.log.kafka.reading import KafkaReader
-from changeover.log.kafka.topics import Topics, Wanted, check_unchanged, control_topic, progress_topic
-from changeover.log.kafka.wire import CaptureState, CommitNote
+from changeover.log.kafka.topics import NEW_PIPELINE, Topics, Wanted, control_topic, table_topics
+from changeover.log.kafka.wire import CommitNote
 from changeover.progress import Partition, Watermark
 from changeover.table import Table
 
 RECORD_BYTES_MAX = 900_000
-"""Larger records are split: a broker takes 1,048,588 bytes by default, with key and headers."""
+"""Larger values are split: a broker takes 1,048,588 bytes by default, with key and headers."""
 
 
 class KafkaLog:
-    """A log on Kafka; its topics are made beforehand (`make_log`)."""
+    """A log on Kafka, for one thread; its topics are made beforehand (`make_log`).
+
+    `writer` names who appends beside capture: of two that have one name, the later fences the earlier.
+    """
+
+    identity: str
 
     def __init__(
         self,
@@ -37,23 +41,20 @@ class KafkaLog:
     ) -> None:
         self._cluster = cluster
         self._pipeline = pipeline
-        self._writer = writer or secrets.token_hex(8)
+        self._writer = writer
+        self._writer_id = writer or secrets.token_hex(8)
         self._bytes_max = record_bytes_max
         self._appender: Appender | None = None
         self._readers: list[KafkaReader] = []
-        topics = Topics(cluster, pipeline)
-        if not topics.describe([control_topic(pipeline)]):
-            message = f"Kafka at {cluster.servers} has no topics of pipeline {pipeline!r}"
-            raise LogUnusable(message, hint="Make them: changeover topics create.")
-        self._control = ControlTopic(cluster, pipeline)
-        self._control.refresh()
-        noted = self._control.topics()
-        check_unchanged(noted, topics.describe(noted))
-        if self._control.identity is None:
-            message = f"the topics of pipeline {pipeline!r} were not made by changeover"
-            raise LogUnusable(message, hint="Make them: changeover topics create.")
-        self.identity = self._control.identity
-        self._tables = [name for name in noted if name not in _own_topics(pipeline)]
+        self._topics = Topics(cluster, pipeline)
+        if not self._topics.describe([control_topic(pipeline)]):
+            raise self._not_made()
+        self._control = ControlTopic(cluster, pipeline, self._topics.admin)
+        try:
+            self._check()
+        except BaseException:
+            self.close()
+            raise
 
     def capture(self) -> KafkaCaptureLog:
         """Take over as the one live capture."""
@@ -61,31 +62,38 @@ class KafkaLog:
 
     def append(self, entries: Sequence[Entry]) -> dict[Partition, int]:
         """Return once the entries are durable, with the end offsets of their partitions."""
-        if self._appender is None:
-            self._appender = self._new_appender(f"writer.{self._writer}")
-        return self._appender.append(entries)
+        if not entries:
+            return {}
+        appender = self._appender or self._new_appender(f"writer.{self._writer_id}")
+        self._appender = None  # one that fails is thrown away, and the next one ends what it has left open
+        try:
+            ends = appender.append(entries)
+        except Fenced as error:
+            if self._writer:
+                raise
+            message = "Kafka has ended our transaction, because it was open for too long"  # as nobody has our id
+            raise LogUnavailable(message) from error
+        self._appender = appender
+        return ends
 
     def reader(self, group: str) -> KafkaReader:
         """Read on where the group has committed."""
-        reader = KafkaReader(self._cluster, self._pipeline, group, self._tables, self._control)
+        reader = KafkaReader(self._cluster, self._pipeline, group, self._topics, self._control)
         self._readers.append(reader)
         return reader
 
     def progress_of(self, group: str) -> GroupProgress:
         """How far the group is, from what its members wrote beside their offsets."""
+        asked = self._topics.admin.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(f"{self._pipeline}.{group}")], request_timeout=REQUEST_TIMEOUT_S
+        )
         with translated(self._cluster.servers):
-            admin = AdminClient(self._cluster.admin())
-            asked = admin.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(f"{self._pipeline}.{group}")],
-                request_timeout=REQUEST_TIMEOUT_S,
-            )
             places = next(answer.result() for answer in asked.values()).topic_partitions or []
-        offsets = {Partition(place.topic, place.partition): place.offset for place in places}
         notes = {
             Partition(place.topic, place.partition): CommitNote.decode(place.metadata) for place in places
         }
         return GroupProgress(
-            committed=offsets,
+            committed={Partition(place.topic, place.partition): place.offset for place in places},
             through=self._through(notes),
             records=sum(note.records for note in notes.values()),
             stale=sum(note.stale for note in notes.values()),
@@ -94,8 +102,7 @@ class KafkaLog:
     def checkpoint(self) -> Checkpoint | None:
         """Capture's last durable checkpoint."""
         self._control.refresh()
-        value = self._control.values.get(KEY_CAPTURE)
-        return CaptureState.decode(value).checkpoint if value else None
+        return self._control.capture.checkpoint
 
     def close(self) -> None:
         """Hang up."""
@@ -111,11 +118,23 @@ class KafkaLog:
         """Close."""
         self.close()
 
+    def _check(self) -> None:
+        self._control.refresh(whole=True)
+        if self._control.identity is None:
+            raise self._not_made()
+        self._topics.check_unchanged(self._control.topics)
+        self.identity = self._control.identity
+
+    def _not_made(self) -> LogUnusable:
+        message = f"Kafka at {self._cluster.servers} has no log of pipeline {self._pipeline!r}"
+        return LogUnusable(message, hint="Make it: changeover topics create.")
+
     def _through(self, notes: dict[Partition, CommitNote]) -> Watermark | None:
         """The last watermark that every partition has passed; unknown while one has not said."""
-        topics = self._control.topics()
+        self._control.refresh()  # for topics that were added since
+        topics = table_topics(self._control.topics, self._pipeline)
         partitions = [
-            Partition(name, number) for name in self._tables for number in range(topics[name].partitions)
+            Partition(name, number) for name, topic in topics.items() for number in range(topic.partitions)
         ]
         said = [notes.get(partition, CommitNote()).through for partition in partitions]
         passed = [through for through in said if through is not None]
@@ -128,30 +147,32 @@ class KafkaLog:
 
 
 def make_log(cluster: Cluster, pipeline: str, tables: Sequence[Table], wanted: Wanted) -> list[str]:
-    """Make what is missing of the pipeline's topics, and note them; the names of those that were made.
+    """Make what is missing of the pipeline's topics, and note them; the names of those noted.
 
-    Raises `LogUnusable` if a topic that was noted before is gone or has changed.
+    Topics that were made beforehand are taken up, if nothing was ever written to them. Raises `LogUnusable`
+    if one is not empty, or if one that was noted before is gone or has changed.
     """
     topics = Topics(cluster, pipeline)
-    has_control = bool(topics.describe([control_topic(pipeline)]))
-    made = topics.create(tables, wanted)
-    control = ControlTopic(cluster, pipeline)
-    control.refresh()
-    noted = control.topics()
-    found = topics.describe([*noted, *made])
-    if has_control:
-        check_unchanged(noted, found)
-    appender = Appender(cluster, pipeline, "topics", control, RECORD_BYTES_MAX)
-    appender.begin([])
-    if control.identity is None:
-        appender.produce(control.name, KEY_IDENTITY, secrets.token_hex(16).encode())
-    for name in made:
-        appender.produce(control.name, KEY_TOPIC + name.encode(), orjson.dumps(asdict(found[name])))
-    appender.flush()
-    appender.commit()
-    control.close()
-    return made
-
-
-def _own_topics(pipeline: str) -> tuple[str, str]:
-    return control_topic(pipeline), progress_topic(pipeline)
+    found = topics.create(tables, wanted)
+    control = ControlTopic(cluster, pipeline, topics.admin)
+    try:
+        # Before anything is read: of two that make the log at once, one is fenced.
+        appender = Appender(cluster, pipeline, "topics", control, RECORD_BYTES_MAX)
+        control.refresh(whole=True)
+        topics.check_unchanged(control.topics)
+        new = {name: topic for name, topic in found.items() if name not in control.topics}
+        for name in new:
+            if name != control.name and topics.holds_records(name, new[name].partitions):
+                raise LogUnusable(
+                    f"topic {name} holds records that are not of this log", hint=NEW_PIPELINE
+                )
+        appender.begin()
+        if control.identity is None:
+            appender.produce(control.name, KEY_IDENTITY, secrets.token_hex(16).encode())
+        for name, topic in new.items():
+            appender.produce(control.name, KEY_TOPIC + name.encode(), orjson.dumps(asdict(topic)))
+        appender.flush()
+        appender.commit()
+    finally:
+        control.close()
+    return list(new)

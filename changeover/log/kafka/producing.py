@@ -1,16 +1,19 @@
 """Appending in transactions: each producer has one transactional id, and is thrown away after an error."""
 
 import secrets
+import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from changeover.errors import LogUnavailable
+from changeover.errors import ChangeoverError, Fenced, LogUnavailable, LogUnusable
 from changeover.log import Beat, Checkpoint, Entry, topic_of
 from changeover.log.kafka.client import REQUEST_TIMEOUT_S, Cluster, error_of, translated
 from changeover.log.kafka.control import KEY_CAPTURE, KEY_TABLE, ControlTopic
-from changeover.log.kafka.topics import progress_topic
-from changeover.log.kafka.wire import HEADER_PART, HEADER_TABLE, CaptureState, Part, encode_watermark, split
+from changeover.log.kafka.parts import HEADER_PART, Part, split
+from changeover.log.kafka.topics import Found, progress_topic
+from changeover.log.kafka.wire import HEADER_TABLE, CaptureState, encode_watermark
 from changeover.progress import Partition, Watermark
 
 QUEUE_FULL_WAIT_S = 0.1
@@ -26,13 +29,14 @@ class Appender:
         self._pipeline = pipeline
         self._control = control
         self._bytes_max = record_bytes_max
-        self._defined: set[str] = set()
+        self._topics: dict[str, Found] = {}
         self._ends: dict[Partition, int] = {}
-        self._failed: KafkaError | None = None
+        self._failed: ChangeoverError | None = None
         self._is_usable = True
         with translated(self._servers):
-            self._producer = Producer(cluster.producer(f"{pipeline}.{name}"))
-            # Ends what an earlier producer of this id has left open, and fences it for good.
+            self._producer = Producer(cluster.producer(f"{pipeline}.{name}", record_bytes_max))
+            # Ends what an earlier producer of this id has left open, and fences it for good. If that one was
+            # committing, its commit is completed first: the outcome is known from here on.
             self._producer.init_transactions(REQUEST_TIMEOUT_S)
 
     def append(self, entries: Sequence[Entry]) -> dict[Partition, int]:
@@ -42,16 +46,14 @@ class Appender:
         self.commit()
         return ends
 
-    def begin(self, entries: Sequence[Entry]) -> None:
+    def begin(self, entries: Sequence[Entry] = ()) -> None:
         """Begin a transaction with the entries in it."""
         if not self._is_usable:
             message = "the producer has failed before, and the outcome of its transaction is not known"
             raise LogUnavailable(message)
         self._is_usable = False  # until this transaction has ended well
-        self._ends = {}
         self._define(entries)
-        with translated(self._servers):
-            self._producer.begin_transaction()
+        self._begin()
         for entry in entries:
             self._produce_entry(entry)
 
@@ -59,6 +61,7 @@ class Appender:
         self, topic: str, key: bytes, value: bytes, headers: Iterable[tuple[str, bytes]] = ()
     ) -> None:
         """Add a record to the open transaction."""
+        deadline = time.monotonic() + REQUEST_TIMEOUT_S
         with translated(self._servers):
             while True:
                 try:
@@ -67,6 +70,7 @@ class Appender:
                     )
                 except BufferError:  # the client's queue is full: wait for answers
                     self._producer.poll(QUEUE_FULL_WAIT_S)
+                    self._check(is_late=time.monotonic() > deadline)
                 else:
                     self._producer.poll(0)
                     return
@@ -75,11 +79,7 @@ class Appender:
         """Wait until each record of the open transaction has its offset; the end offsets."""
         with translated(self._servers):
             left = self._producer.flush(REQUEST_TIMEOUT_S)
-        if self._failed:
-            raise error_of(self._failed, self._servers)
-        if left:
-            message = f"Kafka at {self._servers} did not take {left} records within {REQUEST_TIMEOUT_S:.0f} s"
-            raise LogUnavailable(message)
+        self._check(is_late=left > 0)
         return self._ends
 
     def commit(self) -> None:
@@ -88,53 +88,82 @@ class Appender:
             self._producer.commit_transaction(REQUEST_TIMEOUT_S)
         self._is_usable = True
 
-    def _define(self, entries: Sequence[Entry]) -> None:
-        """Have each entry's table definition in the control topic before any record refers to it."""
-        tables = {entry.table.fingerprint: entry.table for entry in entries}
-        new = [table for fingerprint, table in tables.items() if fingerprint not in self._defined]
-        if not new:
-            return
+    def _begin(self) -> None:
+        self._ends = {}
         with translated(self._servers):
             self._producer.begin_transaction()
-        for table in new:
-            self.produce(self._control.name, KEY_TABLE + table.fingerprint.encode(), table.definition)
+
+    def _define(self, entries: Sequence[Entry]) -> None:
+        """Have each entry's table definition in the control topic before any record refers to it."""
+        tables = {entry.table.fingerprint.encode(): entry.table for entry in entries}
+        new = {
+            fingerprint: table
+            for fingerprint, table in tables.items()
+            if fingerprint not in self._control.tables
+        }
+        if not new:
+            return
+        # In a transaction of its own: readers may see the records of this one before its control records.
+        self._begin()
+        for fingerprint, table in new.items():
+            self.produce(self._control.name, KEY_TABLE + fingerprint, table.definition)
         self.flush()
-        with translated(self._servers):
-            self._producer.commit_transaction(REQUEST_TIMEOUT_S)
-        self._defined |= {table.fingerprint for table in new}
-        self._ends = {}
+        self.commit()
+        self._is_usable = False
+        self._control.tables.update(new)
 
     def _produce_entry(self, entry: Entry) -> None:
         topic = topic_of(self._pipeline, entry.table)
+        if topic not in self._topics:
+            self._topics[topic] = self._noted(topic)
         headers = [(HEADER_TABLE, entry.table.fingerprint.encode())]
-        parts = split(entry.value, self._bytes_max)
-        if len(parts) == 1:
+        if len(entry.value) <= self._bytes_max:
             self.produce(topic, entry.key, entry.value, headers)
             return
+        parts = split(entry.value, self._bytes_max)
         record = secrets.token_hex(8)
         for number, part in enumerate(parts):
             header = Part(record, number, len(parts)).header
             self.produce(topic, entry.key, part, [*headers, (HEADER_PART, header)])
 
+    def _noted(self, topic: str) -> Found:
+        """The topic as it was made. A broker may make any topic on first use, and nobody would read it."""
+        noted = self._control.topic(topic)
+        if noted is None:
+            raise LogUnusable(f"there is no topic {topic}", hint="Make it: changeover topics create.")
+        return noted
+
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._failed = self._failed or error
-            return
         partition = Partition(message.topic() or "", message.partition() or 0)
+        if error is not None:
+            self._failed = self._failed or error_of(error, self._servers)
+            return
+        noted = self._topics.get(partition.topic)
+        if noted and partition.number >= noted.partitions:
+            message_ = f"topic {partition.topic} has got more partitions than the {noted.partitions} it had"
+            self._failed = self._failed or LogUnusable(message_, hint="Keys have moved between partitions.")
         # From the delivery report: the partition's high watermark counts the transactions' markers too.
         self._ends[partition] = max(self._ends.get(partition, 0), (message.offset() or 0) + 1)
+
+    def _check(self, *, is_late: bool) -> None:
+        if self._failed:
+            raise self._failed
+        if is_late:
+            message = f"Kafka at {self._servers} did not take all records within {REQUEST_TIMEOUT_S:.0f} s"
+            raise LogUnavailable(message)
 
 
 class KafkaCaptureLog:
     """The log in the hands of the one live capture."""
 
     def __init__(self, appender: Appender, control: ControlTopic, pipeline: str) -> None:
-        self._appender = appender
+        self._appender = appender  # its birth has fenced whoever was capture before
         self._control = control
         self._progress = progress_topic(pipeline)
-        control.refresh()
-        value = control.values.get(KEY_CAPTURE)
-        self._state = CaptureState.decode(value) if value else CaptureState(None, {})
+        control.refresh(whole=True)
+        self._state = replace(control.capture, holder=secrets.token_hex(8))
+        appender.begin()
+        self._commit(self._state)
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -143,6 +172,12 @@ class KafkaCaptureLog:
 
     def append(self, entries: Sequence[Entry], checkpoint: Checkpoint | None, beat: Beat | None) -> None:
         """Return once all of it is durable, in one transaction; see `changeover.log.CaptureLog`."""
+        try:
+            self._append(entries, checkpoint, beat)
+        except Fenced as error:
+            raise self._who_ended_it() from error
+
+    def _append(self, entries: Sequence[Entry], checkpoint: Checkpoint | None, beat: Beat | None) -> None:
         appender = self._appender
         appender.begin(entries)
         # Merged into what no watermark has named yet, which a capture after us finds in the control topic.
@@ -151,8 +186,17 @@ class KafkaCaptureLog:
             watermark = Watermark(beat.version, beat.source_ms, ends)
             appender.produce(self._progress, b"watermark", encode_watermark(watermark))
             ends = {}
-        state = CaptureState(checkpoint or self._state.checkpoint, ends)
-        appender.produce(self._control.name, KEY_CAPTURE, state.encode())
-        appender.flush()
-        appender.commit()
+        self._commit(replace(self._state, checkpoint=checkpoint or self._state.checkpoint, ends=ends))
+
+    def _commit(self, state: CaptureState) -> None:
+        self._appender.produce(self._control.name, KEY_CAPTURE, state.encode())
+        self._appender.flush()
+        self._appender.commit()
         self._state = state
+
+    def _who_ended_it(self) -> ChangeoverError:
+        """A newer capture, which has left its name before anything else; or Kafka, since it took too long."""
+        self._control.refresh(whole=True)
+        if self._control.capture.holder != self._state.holder:
+            return Fenced("a newer capture has taken over this log")
+        return LogUnavailable("Kafka has ended our transaction, because it was open for too long")

@@ -4,21 +4,23 @@ A partition count that has changed puts keys into other partitions, and a topic 
 its records: both are refused, by the count and Kafka's topic id that stand in the control topic.
 """
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
-    AdminClient,
     ConfigResource,
     NewTopic,
+    OffsetSpec,
     ResourceType,
 )
 
-from changeover.errors import LogUnusable
+from changeover.errors import LogUnavailable, LogUnusable
 from changeover.log import topic_of
-from changeover.log.kafka.client import REQUEST_TIMEOUT_S, Cluster, translated
+from changeover.log.kafka.client import REQUEST_TIMEOUT_S, Cluster, reached, translated
 from changeover.table import Table
 
 MS_PER_HOUR = 3_600_000
@@ -58,18 +60,24 @@ def progress_topic(pipeline: str) -> str:
     return f"{pipeline}.progress"
 
 
+def table_topics(topics: Mapping[str, Found], pipeline: str) -> dict[str, Found]:
+    """Those of the topics that hold changes."""
+    own = (control_topic(pipeline), progress_topic(pipeline))
+    return {name: topic for name, topic in topics.items() if name not in own}
+
+
 class Topics:
-    """Describes and makes a pipeline's topics."""
+    """Describes and makes a pipeline's topics; `LogUnavailable` or `LogUnusable` if no broker answers."""
 
     def __init__(self, cluster: Cluster, pipeline: str) -> None:
         self._servers = cluster.servers
         self._pipeline = pipeline
-        with translated(self._servers):
-            self._admin = AdminClient(cluster.admin())
+        # Kept, as its requests would be dropped with it.
+        self.admin = reached(cluster)
 
     def describe(self, names: Iterable[str]) -> dict[str, Found]:
         """The topics that there are, of these names."""
-        asked = self._admin.describe_topics(TopicCollection(list(names)), request_timeout=REQUEST_TIMEOUT_S)
+        asked = self.admin.describe_topics(TopicCollection(list(names)), request_timeout=REQUEST_TIMEOUT_S)
         found: dict[str, Found] = {}
         for name, answer in asked.items():
             try:
@@ -83,23 +91,36 @@ class Topics:
             found[name] = Found(str(topic.topic_id), len(topic.partitions), replication)
         return found
 
-    def create(self, tables: Sequence[Table], wanted: Wanted) -> list[str]:
-        """Make the topics that are missing; their names."""
+    def create(self, tables: Sequence[Table], wanted: Wanted) -> dict[str, Found]:
+        """Make the topics that are missing; all of the pipeline's topics for these tables."""
+        kept = {**COMMON_CONFIG, "cleanup.policy": "delete", "retention.ms": str(wanted.retention_ms)}
         new = [
             self._new(control_topic(self._pipeline), 1, wanted, CONTROL_CONFIG),
-            self._new(progress_topic(self._pipeline), 1, wanted, _kept(wanted)),
-            *(
-                self._new(topic_of(self._pipeline, table), wanted.partitions, wanted, _kept(wanted))
-                for table in tables
-            ),
+            self._new(progress_topic(self._pipeline), 1, wanted, kept),
+            *(self._new(topic_of(self._pipeline, table), wanted.partitions, wanted, kept) for table in tables),
         ]
-        there = self.describe(topic.topic for topic in new)
+        names = [topic.topic for topic in new]
+        there = self.describe(names)
         missing = [topic for topic in new if topic.topic not in there]
         if missing:
-            for answer in self._admin.create_topics(missing, request_timeout=REQUEST_TIMEOUT_S).values():
-                with translated(self._servers):
-                    answer.result()
-        return [topic.topic for topic in missing]
+            for answer in self.admin.create_topics(missing, request_timeout=REQUEST_TIMEOUT_S).values():
+                self._await_made(answer)
+        return self._await_described(names)
+
+    def holds_records(self, name: str, partitions: int) -> bool:
+        """Whether anything was ever written to the topic."""
+        places = {TopicPartition(name, number): OffsetSpec.latest() for number in range(partitions)}
+        asked = self.admin.list_offsets(places, request_timeout=REQUEST_TIMEOUT_S)
+        with translated(self._servers):
+            return any(answer.result().offset > 0 for answer in asked.values())
+
+    def check_unchanged(self, noted: Mapping[str, Found]) -> None:
+        """Return if each topic is the one that was noted; else `LogUnusable` says what became of it."""
+        found = self.describe(noted)
+        for name, before in noted.items():
+            change = _change(name, before, found.get(name))
+            if change:
+                raise LogUnusable(change, hint=NEW_PIPELINE)
 
     def complaints(self, tables: Sequence[Table], wanted: Wanted) -> list[str]:
         """What is wrong with the topics as they are, one line each."""
@@ -124,7 +145,7 @@ class Topics:
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
         if not resources:
             return {}
-        asked = self._admin.describe_configs(resources, request_timeout=REQUEST_TIMEOUT_S)
+        asked = self.admin.describe_configs(resources, request_timeout=REQUEST_TIMEOUT_S)
         with translated(self._servers):
             return {resource.name: answer.result() for resource, answer in asked.items()}
 
@@ -132,16 +153,47 @@ class Topics:
         settings = {"min.insync.replicas": str(wanted.min_insync), **config}
         return NewTopic(name, partitions, wanted.replication, config=settings)
 
+    def _await_made(self, answer: Future[None]) -> None:
+        with translated(self._servers):
+            try:
+                answer.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # made by another, meanwhile
+                    raise
+
+    def _await_described(self, names: Sequence[str]) -> dict[str, Found]:
+        """The topics, once all brokers that we ask have heard of them."""
+        deadline = time.monotonic() + REQUEST_TIMEOUT_S
+        while len(found := self.describe(names)) < len(set(names)):
+            if time.monotonic() > deadline:
+                missing = ", ".join(set(names) - set(found))
+                raise LogUnavailable(f"topics that were made have not come up: {missing}")
+            time.sleep(POLL_S)
+        return found
+
+
+POLL_S = 0.1
+
+NEW_PIPELINE = "Start a pipeline under a new name, with a new target and import."
+
+RECORD_BYTES = 1_048_588
+"""Kafka's default for the largest record. Set for each topic, since a broker's own default may be lower."""
+
+COMMON_CONFIG = {
+    "max.message.bytes": str(RECORD_BYTES),
+    "retention.bytes": "-1",
+    # A replica that lags must not become the leader: acknowledged records would be lost.
+    "unclean.leader.election.enable": "false",
+}
 
 CONTROL_CONFIG = {
+    **COMMON_CONFIG,
     "cleanup.policy": "compact",
     # Compaction leaves the segment alone that is being written: small ones keep the topic quick to read.
     "segment.bytes": str(16 * 1024 * 1024),
+    # Each append leaves a transaction marker, which compaction keeps for this long; by default a day.
+    "delete.retention.ms": "60000",
 }
-
-
-def _kept(wanted: Wanted) -> dict[str, str]:
-    return {"cleanup.policy": "delete", "retention.ms": str(wanted.retention_ms), "retention.bytes": "-1"}
 
 
 def _config_complaints(name: str, config: Mapping[str, Any], wanted: Wanted, cleanup: str) -> Iterable[str]:
@@ -151,26 +203,30 @@ def _config_complaints(name: str, config: Mapping[str, Any], wanted: Wanted, cle
     if int(value["min.insync.replicas"]) < wanted.min_insync:
         found = value["min.insync.replicas"]
         yield f"topic {name} has min.insync.replicas {found}, below {wanted.min_insync}"
+    if int(value["max.message.bytes"]) < RECORD_BYTES:
+        yield f"topic {name} takes records of {value['max.message.bytes']} bytes, below {RECORD_BYTES}"
+    if value["unclean.leader.election.enable"] == "true":
+        yield f"topic {name} may lose acknowledged records (unclean.leader.election.enable)"
+    if cleanup == "delete":
+        yield from _retention_complaints(name, value, wanted)
+
+
+def _retention_complaints(name: str, value: Mapping[str, str], wanted: Wanted) -> Iterable[str]:
     retention_ms = int(value["retention.ms"])
-    if cleanup == "delete" and 0 <= retention_ms < wanted.retention_ms:
+    if 0 <= retention_ms < wanted.retention_ms:
         yield (
             f"topic {name} keeps records for {retention_ms / MS_PER_HOUR:.0f} h, "
             f"less than the replay window of {wanted.replay_window_h} h"
         )
-    if cleanup == "delete" and int(value["retention.bytes"]) >= 0:
+    if int(value["retention.bytes"]) >= 0:
         yield f"topic {name} drops records by size (retention.bytes {value['retention.bytes']})"
 
 
-def check_unchanged(noted: Mapping[str, Found], found: Mapping[str, Found]) -> None:
-    """Return if each topic is the one that was made; else `LogUnusable` says what became of it."""
-    for name, before in noted.items():
-        now = found.get(name)
-        if now is None:
-            message = f"topic {name} is gone"
-        elif now.topic_id != before.topic_id:
-            message = f"topic {name} was made anew: what it held is lost"
-        elif now.partitions != before.partitions:
-            message = f"topic {name} has {now.partitions} partitions, not {before.partitions} as at the start"
-        else:
-            continue
-        raise LogUnusable(message, hint="Start a pipeline under a new name, with a new target and import.")
+def _change(name: str, before: Found, now: Found | None) -> str | None:
+    if now is None:
+        return f"topic {name} is gone"
+    if now.topic_id != before.topic_id:
+        return f"topic {name} was made anew: what it held is lost"
+    if now.partitions != before.partitions:
+        return f"topic {name} has {now.partitions} partitions, not {before.partitions} as at the start"
+    return None

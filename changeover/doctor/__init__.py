@@ -1,0 +1,1 @@
+"""Doctor: one report on whether this source, log and target can carry the move; nothing is touched."""
