@@ -35,6 +35,10 @@ TESTS ?=
 test: lint mariadb mysql kafka ## run every check, then the tests; TESTS=… names some of them, or options for pytest
 	$(BIN)/pytest $(TESTS)
 
+.PHONY: test-full
+test-full: ## as test, with the long runs too: each source with each log
+	@$(MAKE) test TESTS='-m "full or not full" $(TESTS)'
+
 .PHONY: lint
 lint: $(VENV)/requirements-dev.installed ## run every check that needs no server
 	$(BIN)/ruff format --check

@@ -216,14 +216,17 @@ POOL = 5_000
 """Texts and moments are drawn from this many prepared ones: making each anew would take half of the fill."""
 
 
-def create(connection: "Connection[Any]") -> None:
-    """Make the database `records` and its four empty tables, in place of any that is there."""
+def create(connection: "Connection[Any]", *, json_type: str = "JSON") -> None:
+    """Make the database `records` and its four empty tables, in place of any that is there.
+
+    `json_type` is what a JSON column is declared as: on MySQL, whose JSON is not text, LONGTEXT will do.
+    """
     with connection.cursor() as cursor:
         cursor.execute(f"DROP DATABASE IF EXISTS {SCHEMA}")
         cursor.execute(f"CREATE DATABASE {SCHEMA} CHARACTER SET utf8mb4")
         cursor.execute(f"USE {SCHEMA}")
         for definition in DEFINITIONS:
-            cursor.execute(definition)
+            cursor.execute(definition.replace(" JSON ", f" {json_type} "))
 
 
 def fill(

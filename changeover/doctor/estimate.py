@@ -9,7 +9,7 @@ from changeover.mysql.preflight import SUBJECT
 from changeover.mysql.tables import Size
 
 IMPORT_ROWS_PER_S = 5_000
-"""Rows that two snapshot workers and one consumer bring over in a second: the low end of what was measured."""
+"""Rows that two snapshot workers and one consumer bring over in a second, on a small machine."""
 
 IMPORT_BYTES_PER_S = 5_000_000
 """The same for wide rows, of which fewer go through in a second."""

@@ -4,7 +4,6 @@ from dataclasses import asdict
 from itertools import groupby
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from changeover.doctor.estimate import IMPORT_BYTES_PER_S, IMPORT_ROWS_PER_S, Estimate, spoken
@@ -43,7 +42,7 @@ def verdict(report: Report) -> str:
 def show(report: Report, console: Console) -> None:
     """The report for people: the worst first, the answer last."""
     console.print(Text(f"source: {report.server}"))
-    console.print(Text(f"to move: {_size(report.tables, report.estimate)}"))
+    console.print(Text(f"to move: {_size(report.tables, report.estimate)}"), soft_wrap=True)
     for severity, findings in groupby(report.findings, key=lambda finding: finding.severity):
         console.print()
         console.print(Text(severity.value, style=STYLES[severity]))
@@ -54,10 +53,10 @@ def show(report: Report, console: Console) -> None:
 
 
 def _show_one(finding: Finding, console: Console) -> None:
-    console.print(Padding(Text(f"{finding.subject}: {finding.what}"), (0, 0, 0, 2)), soft_wrap=True)
+    # Not wrapped by us: statements are to be copied from here.
+    console.print(Text(f"  {finding.subject}: {finding.what}"), soft_wrap=True)
     if finding.mend:
-        # Not wrapped: statements are to be copied from here.
-        console.print(Padding(Text(f"-> {finding.mend}", style="dim"), (0, 0, 0, 6)), soft_wrap=True)
+        console.print(Text(f"      {finding.mend}", style="dim"), soft_wrap=True)
 
 
 def _size(tables: int, estimate: Estimate) -> str:
@@ -69,7 +68,7 @@ def _size(tables: int, estimate: Estimate) -> str:
 
 
 def _last_line(report: Report) -> Text:
-    counts = {severity: 0 for severity in Severity}
+    counts = dict.fromkeys(Severity, 0)
     for finding in report.findings:
         counts[finding.severity] += 1
     said = ", ".join(f"{count} {severity}" for severity, count in counts.items())

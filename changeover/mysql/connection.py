@@ -80,7 +80,7 @@ class Connection:
     @property
     def thread_id(self) -> int:
         """The number of this session, as it was said at the login."""
-        return int(self._connection.thread_id())
+        return int(self._connection.thread_id())  # type: ignore[no-untyped-call] # has no annotations
 
     def value(self, sql: str, parameters: Sequence[Value] = ()) -> str:
         """The first row's first value as text; empty for NULL or no row."""

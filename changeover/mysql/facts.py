@@ -167,7 +167,7 @@ def _replica_ids(connection: Connection, what: str) -> list[int] | None:
 
 
 def _is_same_session(connection: Connection) -> bool:
-    # A proxy says its own number in the handshake. It may answer the plain question too, so that is not asked.
+    # A proxy says its own number in the handshake, and may answer the plain question with it too.
     return int(connection.value("SELECT CONNECTION_ID() + 0")) % 2**32 == connection.thread_id % 2**32
 
 

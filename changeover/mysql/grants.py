@@ -67,8 +67,8 @@ class Scope(NamedTuple):
     def text(self) -> str:
         """As SQL has it.
 
-        >>> Scope(), Scope(r"a\\_b").text, Scope("a", "t").text
-        (Scope(schema='', table=''), '`a\\\\_b`.*', '`a`.`t`')
+        >>> Scope().text, Scope('a').text, Scope('a', 't').text
+        ('*.*', '`a`.*', '`a`.`t`')
         """
         return ".".join(f"`{part.replace('`', '``')}`" if part else "*" for part in self)
 
@@ -146,7 +146,8 @@ class Held:
 def needs_of(role: Role, kind: Kind, include: Sequence[str], control_schema: str) -> Needs:
     """The privileges that are exactly enough, by what they are on."""
     control = Scope(_escaped(control_schema, kind))
-    tables = dict.fromkeys(_table_scopes(include, kind), ("SELECT",))
+    tables: Needs = dict.fromkeys(_table_scopes(include, kind), ("SELECT",))
+    everywhere: tuple[str, ...]
     match role:
         case Role.CAPTURE:
             # Whether the binlog leaves databases out can be seen with the second only.
@@ -237,11 +238,16 @@ def excess(role: Role, user: str, held: Held, needs: Needs, control_schema: str)
         if role is Role.APPLICATION:
             spare = _harmful(scope, spare, control_schema)
         if spare:
+            is_administrator = role is Role.CAPTURE and scope == Scope() and GRANT_OPTION in spare
             yield Finding(
                 severity=Severity.WARN,
                 subject=SUBJECT,
                 what=f"{role} user {user} has more than it needs: {', '.join(sorted(spare))} on {scope.text}",
-                mend=_without(role, user, held, needs, scope, spare),
+                mend=(
+                    f"give {role} a user of its own, such as: {' '.join(statements(needs, 'changeover@%'))}"
+                    if is_administrator
+                    else _without(role, user, held, needs, scope, spare)
+                ),
             )
 
 

@@ -151,7 +151,7 @@ def _filters(facts: ServerFacts) -> Iterator[Finding]:
 def _gtid_mode(facts: ServerFacts) -> Iterator[Finding]:
     mode = facts.variable("gtid_mode")
     if not facts.is_mariadb and mode not in {"ON", "OFF"}:
-        what = f"gtid_mode is {mode}: some transactions have a GTID and some have none, so they have no one order"
+        what = f"gtid_mode is {mode}: transactions with and without a GTID have no one order"
         yield _refuse(what, "finish the switch: SET GLOBAL gtid_mode = ON (or OFF), by way of OFF_PERMISSIVE")
 
 

@@ -1,4 +1,4 @@
-"""What there is to say of the captured tables: what cannot be moved, what changes without a trace, how much."""
+"""The captured tables: which cannot be moved, what changes in them without a trace, how much they hold."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -81,7 +81,8 @@ def read_tables(connection: Connection) -> TableFacts:
             ((schema, name), engine)
             for schema, name, engine in connection.query(
                 f"SELECT table_schema, table_name, engine FROM information_schema.tables {where} "
-                "AND engine NOT IN (SELECT engine FROM information_schema.engines WHERE transactions = 'YES')",
+                "AND engine NOT IN "
+                "(SELECT engine FROM information_schema.engines WHERE transactions = 'YES')",
                 parts,
             )
         ],
@@ -90,7 +91,8 @@ def read_tables(connection: Connection) -> TableFacts:
         triggers=[
             ((schema, table), trigger)
             for schema, table, trigger in connection.query(
-                "SELECT event_object_schema, event_object_table, trigger_name FROM information_schema.triggers "
+                "SELECT event_object_schema, event_object_table, trigger_name "
+                "FROM information_schema.triggers "
                 f"WHERE (event_object_schema, event_object_table) IN ({marks}) ORDER BY 1, 2, 3",
                 parts,
             )
@@ -125,7 +127,8 @@ def _none(complaint: str) -> TableFacts:
 
 def _size(connection: Connection, where: str, parts: list[str]) -> Size:
     ((rows, data_bytes),) = connection.query(
-        f"SELECT coalesce(sum(table_rows), 0), coalesce(sum(data_length), 0) FROM information_schema.tables {where}",
+        "SELECT coalesce(sum(table_rows), 0), coalesce(sum(data_length), 0) "
+        f"FROM information_schema.tables {where}",
         parts,
     )
     return Size(rows=int(rows), data_bytes=int(data_bytes))

@@ -20,8 +20,7 @@ from cdc.snapshot import Rows, Snapshot
 from changeover.decide import Outcome
 from changeover.demo.server import PrivateMariaDB
 from changeover.envelope import encode_key
-from changeover.log import Entry
-from changeover.log.sqlite import SQLiteLog
+from changeover.log import Entry, Log
 from changeover.mysql.bounded import BoundedReader
 from changeover.mysql.catalog import captured_tables
 from changeover.mysql.control import ControlSchema
@@ -55,7 +54,7 @@ class UnsafeSnapshot(Snapshot):
 class SlowLog:
     """A log that an import writes to slowly, so that its rows come late."""
 
-    def __init__(self, log: SQLiteLog, delay_s: float) -> None:
+    def __init__(self, log: Log, delay_s: float) -> None:
         self._log = log
         self._delay_s = delay_s
 

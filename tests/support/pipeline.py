@@ -9,7 +9,7 @@ from typing import Self
 
 from changeover.demo import oracle
 from changeover.demo.server import PrivateMariaDB
-from changeover.log.sqlite import SQLiteLog
+from changeover.log import Log
 from changeover.mysql.bounded import BoundedReader
 from changeover.mysql.connection import Connection
 from changeover.mysql.control import ControlSchema
@@ -24,19 +24,20 @@ POLL_S = 0.05
 class Pipeline:
     """The parts of one pipeline, of which some or all run; in a `with` block."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what tests vary
         self,
         server: PrivateMariaDB,
         schema: str,
         folder: Path,
         *,
         parts: Sequence[str] = (),
+        log: str = "sqlite:log.db",
         extra: str = "",
     ) -> None:
         self.server = server
         self.schema = schema
         self.folder = folder
-        self.config = write_settings(server, schema, folder, extra=extra)
+        self.config = write_settings(server, schema, folder, log=log, extra=extra)
         self.settings = Settings.load(self.config)
         wanted = [part for part in parts_of(self.settings, self.config) if not parts or part.name in parts]
         self._output = (folder / "daemons.log").open("a")
@@ -55,7 +56,7 @@ class Pipeline:
         with Connection(self.settings.source) as connection:
             yield connection
 
-    def open_log(self) -> SQLiteLog:
+    def open_log(self) -> Log:
         return open_log(self.settings)
 
     def until(self, condition: Callable[[Status], bool], s_max: float = 60) -> Status:
@@ -95,7 +96,9 @@ class Pipeline:
         return (self.folder / "daemons.log").read_text()[-4_000:]
 
 
-def write_settings(server: PrivateMariaDB, schema: str, folder: Path, *, extra: str = "") -> Path:
+def write_settings(
+    server: PrivateMariaDB, schema: str, folder: Path, *, log: str = "sqlite:log.db", extra: str = ""
+) -> Path:
     """A settings file for the schema; the password goes by the environment, as it should."""
     os.environ["CHANGEOVER_SOURCE__PASSWORD"] = server.password
     config = folder / "changeover.toml"
@@ -108,7 +111,10 @@ include = ["{schema}.*"]
 control_schema = "{schema}_control"
 heartbeat_s = 0.1
 [log]
-url = "sqlite:log.db"
+url = "{log}"
+partitions = 2
+replication = 1
+min_insync = 1
 [target]
 url = "sqlite:target.db"
 {extra}

@@ -26,7 +26,7 @@ are electing or we were halted, is begun anew from the checkpoint, which costs n
 """
 
 SESSION_TIMEOUT_MS = 10_000
-"""A member that was killed keeps its partitions, and lets no other join, for this long (Kafka's default: 45 s).
+"""A member that was killed keeps its partitions, and lets no other join, for this long; Kafka has 45 s.
 
 The client sends its signs of life from a thread of its own, so a slow target does not count.
 """
@@ -140,7 +140,7 @@ def reached(cluster: Cluster) -> AdminClient:
     heard: list[KafkaError] = []
     deadline = time.monotonic() + CONNECT_TIMEOUT_S
     try:
-        admin = AdminClient({**cluster.admin(), "error_cb": heard.append})
+        admin = AdminClient(cluster.admin() | {"error_cb": heard.append})
     except KafkaException as error:
         hint = "Look at log.url and at log.options."
         raise LogUnusable(f"Kafka's client cannot be set up: {error.args[0].str()}", hint=hint) from error

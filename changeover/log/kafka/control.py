@@ -3,13 +3,19 @@
 import time
 
 import orjson
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from changeover.errors import LogUnavailable
-from changeover.log.kafka.client import REQUEST_TIMEOUT_S, TRANSACTION_TIMEOUT_MS, Cluster, error_of, translated
-from changeover.log.kafka.topics import Found, control_topic
+from changeover.log.kafka.client import (
+    REQUEST_TIMEOUT_S,
+    TRANSACTION_TIMEOUT_MS,
+    Cluster,
+    error_of,
+    translated,
+)
+from changeover.log.kafka.topics import Found, Topics, control_topic
 from changeover.log.kafka.wire import CaptureState
+from changeover.progress import Partition
 from changeover.table import Table
 
 KEY_IDENTITY = b"identity"
@@ -29,7 +35,7 @@ POLL_S = 0.02
 class ControlTopic:
     """The control topic's content, as of the last `refresh`."""
 
-    def __init__(self, cluster: Cluster, pipeline: str, admin: AdminClient) -> None:
+    def __init__(self, cluster: Cluster, pipeline: str, topics: Topics) -> None:
         self.name = control_topic(pipeline)
         self.identity: str | None = None
         """None where the log was not made."""
@@ -39,9 +45,9 @@ class ControlTopic:
         """Table definitions by fingerprint."""
         self.capture = CaptureState()
         self._servers = cluster.servers
-        self._admin = admin
+        self._topics = topics
         self._position = 0
-        self._place = TopicPartition(self.name, 0)
+        self._place = Partition(self.name, 0)
         settings = {**cluster.consumer(f"{pipeline}.control"), "fetch.wait.max.ms": FETCH_WAIT_MS}
         with translated(self._servers):
             self._consumer = Consumer(settings)
@@ -54,7 +60,7 @@ class ControlTopic:
         with translated(self._servers):
             end = self._committed_end()
             if whole:
-                end = self._await(self._end())
+                end = self._await(self._topics.ends([self._place])[self._place])
             if end > self._position:
                 self._read_to(end)
 
@@ -84,20 +90,12 @@ class ControlTopic:
         return committed
 
     def _committed_end(self) -> int:
-        _, end = self._consumer.get_watermark_offsets(self._place, timeout=REQUEST_TIMEOUT_S)
+        _, end = self._consumer.get_watermark_offsets(TopicPartition(*self._place), timeout=REQUEST_TIMEOUT_S)
         return end
-
-    def _end(self) -> int:
-        asked = self._admin.list_offsets(
-            {self._place: OffsetSpec.latest()},
-            isolation_level=IsolationLevel.READ_UNCOMMITTED,
-            request_timeout=REQUEST_TIMEOUT_S,
-        )
-        return int(asked[self._place].result().offset)
 
     def _read_to(self, end: int) -> None:
         deadline = time.monotonic() + REQUEST_TIMEOUT_S
-        self._consumer.assign([TopicPartition(self.name, 0, self._position)])
+        self._consumer.assign([TopicPartition(*self._place, self._position)])
         try:
             while self._position < end:
                 if time.monotonic() > deadline:

@@ -1,7 +1,7 @@
 """A pipeline's log on a Kafka cluster."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Self
 
@@ -14,7 +14,7 @@ from changeover.log.kafka.client import REQUEST_TIMEOUT_S, Cluster, translated
 from changeover.log.kafka.control import KEY_IDENTITY, KEY_TOPIC, ControlTopic
 from changeover.log.kafka.producing import Appender, KafkaCaptureLog
 from changeover.log.kafka.reading import KafkaReader
-from changeover.log.kafka.topics import NEW_PIPELINE, Topics, Wanted, control_topic, table_topics
+from changeover.log.kafka.topics import NEW_PIPELINE, Found, Topics, Wanted, control_topic, table_topics
 from changeover.log.kafka.wire import CommitNote
 from changeover.progress import Partition, Watermark
 from changeover.table import Table
@@ -49,7 +49,7 @@ class KafkaLog:
         self._topics = Topics(cluster, pipeline)
         if not self._topics.describe([control_topic(pipeline)]):
             raise self._not_made()
-        self._control = ControlTopic(cluster, pipeline, self._topics.admin)
+        self._control = ControlTopic(cluster, pipeline, self._topics)
         try:
             self._check()
         except BaseException:
@@ -71,7 +71,9 @@ class KafkaLog:
         except Fenced as error:
             if self._writer:
                 raise
-            message = "Kafka has ended our transaction, because it was open for too long"  # as nobody has our id
+            message = (
+                "Kafka has ended our transaction, because it was open for too long"  # as nobody has our id
+            )
             raise LogUnavailable(message) from error
         self._appender = appender
         return ends
@@ -154,18 +156,14 @@ def make_log(cluster: Cluster, pipeline: str, tables: Sequence[Table], wanted: W
     """
     topics = Topics(cluster, pipeline)
     found = topics.create(tables, wanted)
-    control = ControlTopic(cluster, pipeline, topics.admin)
+    control = ControlTopic(cluster, pipeline, topics)
     try:
         # Before anything is read: of two that make the log at once, one is fenced.
         appender = Appender(cluster, pipeline, "topics", control, RECORD_BYTES_MAX)
         control.refresh(whole=True)
         topics.check_unchanged(control.topics)
         new = {name: topic for name, topic in found.items() if name not in control.topics}
-        for name in new:
-            if name != control.name and topics.holds_records(name, new[name].partitions):
-                raise LogUnusable(
-                    f"topic {name} holds records that are not of this log", hint=NEW_PIPELINE
-                )
+        _check_empty(topics, {name: topic for name, topic in new.items() if name != control.name})
         appender.begin()
         if control.identity is None:
             appender.produce(control.name, KEY_IDENTITY, secrets.token_hex(16).encode())
@@ -176,3 +174,13 @@ def make_log(cluster: Cluster, pipeline: str, tables: Sequence[Table], wanted: W
     finally:
         control.close()
     return list(new)
+
+
+def _check_empty(topics: Topics, found: Mapping[str, Found]) -> None:
+    partitions = [
+        Partition(name, number) for name, topic in found.items() for number in range(topic.partitions)
+    ]
+    for partition, end in topics.ends(partitions).items():
+        if end > 0:
+            message = f"topic {partition.topic} holds records that are not of this log"
+            raise LogUnusable(message, hint=NEW_PIPELINE)

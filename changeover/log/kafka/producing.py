@@ -84,14 +84,17 @@ class Appender:
 
     def commit(self) -> None:
         """Commit the open transaction. After an error its outcome is not known."""
-        with translated(self._servers):
-            self._producer.commit_transaction(REQUEST_TIMEOUT_S)
+        self._commit()
         self._is_usable = True
 
     def _begin(self) -> None:
         self._ends = {}
         with translated(self._servers):
             self._producer.begin_transaction()
+
+    def _commit(self) -> None:
+        with translated(self._servers):
+            self._producer.commit_transaction(REQUEST_TIMEOUT_S)
 
     def _define(self, entries: Sequence[Entry]) -> None:
         """Have each entry's table definition in the control topic before any record refers to it."""
@@ -108,8 +111,7 @@ class Appender:
         for fingerprint, table in new.items():
             self.produce(self._control.name, KEY_TABLE + fingerprint, table.definition)
         self.flush()
-        self.commit()
-        self._is_usable = False
+        self._commit()
         self._control.tables.update(new)
 
     def _produce_entry(self, entry: Entry) -> None:

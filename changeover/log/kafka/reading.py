@@ -1,35 +1,38 @@
 """Reading as one member of a consumer group: partitions come and go, offsets are committed by hand."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from changeover.errors import ChangeoverError, ChangeUnreadable, LogTrimmed
+from changeover.errors import ChangeUnreadable, LogTrimmed
 from changeover.log import Record
 from changeover.log.kafka.client import REQUEST_TIMEOUT_S, Cluster, error_of, translated
 from changeover.log.kafka.control import ControlTopic
-from changeover.log.kafka.topics import progress_topic
-from changeover.log.kafka.wire import HEADER_PART, HEADER_TABLE, CommitNote, Part, decode_watermark
-from changeover.progress import AppliedThrough, Offsets, Partition, Watermark
+from changeover.log.kafka.parts import HEADER_PART, Join
+from changeover.log.kafka.topics import Topics, table_topics
+from changeover.log.kafka.watermarks import Watermarks
+from changeover.log.kafka.wire import HEADER_TABLE, CommitNote
+from changeover.progress import Offsets, Partition, Watermark
 from changeover.table import Table
-from changeover.version import Version
 
 log = structlog.get_logger("reader")
 
 POLL_S = 0.05
 """How long a poll waits for records: a part of the lag, since it waits for as many as it may take."""
 
-WATERMARKS_AT_ONCE = 10_000
+LOOK_S = 10.0
+"""How often a reader looks for new topics; and whether a broker that sends nothing still answers."""
 
 MOVED_AWAY = frozenset(
     {
         KafkaError.ILLEGAL_GENERATION,
         KafkaError.UNKNOWN_MEMBER_ID,
         KafkaError.REBALANCE_IN_PROGRESS,
-        KafkaError._STATE,  # noqa: SLF001 - librdkafka's own codes have no other name
-        KafkaError._NO_OFFSET,  # noqa: SLF001
+        KafkaError._ASSIGNMENT_LOST,  # noqa: SLF001 - librdkafka's own codes have no other name
+        KafkaError._STATE,  # noqa: SLF001
     }
 )
 """Answers to a commit for partitions that are no longer ours: whoever has them now reads again."""
@@ -39,225 +42,225 @@ OUT_OF_RANGE = frozenset({KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSE
 
 @dataclass(slots=True)
 class Ours:
-    """A partition that is assigned to this member."""
+    """A partition that is assigned to this member, and how far it has come."""
 
     committed: int
     note: CommitNote
-    join: "Join"
+    join: Join
+    polled: int
+    """Behind the last message."""
+    end: int = 0
+    """Where the partition ended when its end was last reached."""
 
-    def behind(self, end: int) -> int:
-        """Where to resume after `end`: before the first part of a record whose last part is yet to come."""
-        return min(end, end if self.join.oldest is None else self.join.oldest)
+    def applied(self, end: int) -> int:
+        """The place before which all is applied, when our caller says that all before `end` is.
+
+        No later than what was polled since the partition became ours: the caller may speak of what it got
+        when we had it before, and then we may not know what lies there.
+        """
+        applied = max(self.note.applied, min(end, self.polled))
+        # Behind the last record lie markers of transactions. To commit a place before them would be to find
+        # it gone once they are too old to be kept, though nothing was missed.
+        return max(applied, self.end) if applied >= self.polled else applied
 
 
 class KafkaReader:
     """A member of a consumer group."""
 
     def __init__(
-        self, cluster: Cluster, pipeline: str, group: str, topics: Iterable[str], control: ControlTopic
+        self, cluster: Cluster, pipeline: str, group: str, topics: Topics, control: ControlTopic
     ) -> None:
         self._servers = cluster.servers
+        self._pipeline = pipeline
+        self._topics = topics
         self._control = control
+        self._subscribed: set[str] = set()
         self._ours: dict[Partition, Ours] = {}
+        self._coming: list[TopicPartition] | None = None
+        self._looked_at = time.monotonic()
         with translated(self._servers):
-            self._progress = Progress(cluster, pipeline)
+            self._watermarks = Watermarks(cluster, pipeline)
             self._consumer = Consumer(cluster.consumer(f"{pipeline}.{group}"))
-            self._consumer.subscribe(
-                sorted(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
-            )
+        self._subscribe()
 
     def poll(self, limit: int) -> Sequence[Record]:
         """Up to `limit` records of the partitions that are ours."""
+        self._look()
         with translated(self._servers):
             messages = self._consumer.consume(limit, timeout=POLL_S)
-        records = (self._record(message) for message in messages)
-        return [record for record in records if record]
+        records = [record for message in messages if (record := self._record(message)) is not None]
+        if self._coming is not None:
+            coming, self._coming = self._coming, None
+            self._begin(coming)
+        return records
 
     def commit(self, offsets: Offsets, *, records: int = 0, stale: int = 0) -> Watermark | None:
         """Move the group's offsets; the watermark that this member's partitions have passed."""
-        behind = {
-            partition: self._ours[partition].behind(end)
-            for partition, end in offsets.items()
-            if partition in self._ours  # else it has moved away, and whoever has it now reads again
+        if not self._ours:  # where nothing is read, nothing is known; what is named has moved away
+            return None
+        applied = {
+            partition: ours.applied(offsets.get(partition, 0)) for partition, ours in self._ours.items()
         }
-        committed = {partition: ours.committed for partition, ours in self._ours.items()} | behind
-        through = self._progress.advance(committed)
-        notes = {
-            partition: replace(ours.note, through=through, progress_offset=self._progress.offset)
+        places = {
+            partition: max(ours.committed, ours.join.resume_at(applied[partition]))
             for partition, ours in self._ours.items()
-            if partition in behind or ours.note.through != through
         }
-        for first in list(behind)[:1]:  # counted for the group as a whole, beside any one of its offsets
+        mark = self._watermarks.passed(places)
+        notes = {
+            partition: replace(
+                ours.note, through=mark.through, progress_offset=mark.offset, applied=applied[partition]
+            )
+            for partition, ours in self._ours.items()
+        }
+        for first in [partition for partition in offsets if partition in notes][:1]:
+            # Counted for the group as a whole, beside any one of its offsets.
             note = notes[first]
             notes[first] = replace(note, records=note.records + records, stale=note.stale + stale)
-        if notes and self._commit(committed, notes):
-            for partition, note in notes.items():
-                self._ours[partition].committed = committed[partition]
-                self._ours[partition].note = note
-        return through
+        if self._commit(places, notes):
+            self._watermarks.settle(mark)
+        return self._watermarks.mark.through
 
     def close(self) -> None:
         """Leave the group, so that the others need not wait for a time-out."""
         self._consumer.close()
-        self._progress.close()
+        self._watermarks.close()
 
-    def _commit(self, committed: Offsets, notes: Mapping[Partition, CommitNote]) -> bool:
-        places = [
-            TopicPartition(partition.topic, partition.number, committed[partition], note.encode())
-            for partition, note in notes.items()
+    def _commit(self, places: Offsets, notes: Mapping[Partition, CommitNote]) -> bool:
+        """Whether all of it is durable. If not, or not known to be, all stays as it was with us."""
+        changed = [
+            TopicPartition(partition.topic, partition.number, places[partition], notes[partition].encode())
+            for partition, ours in self._ours.items()
+            if places[partition] != ours.committed or notes[partition] != ours.note
         ]
-        try:
-            answers = self._consumer.commit(offsets=places, asynchronous=False)
-        except KafkaException as error:
-            if error.args[0].code() in MOVED_AWAY:
-                log.warning("partitions moved away before their offsets were committed")
-                return False
-            raise error_of(error.args[0], self._servers) from error
-        for answer in answers or ():
-            if answer.error is not None:
-                raise error_of(answer.error, self._servers)
+        if changed and not self._send(changed):
+            return False
+        for partition, ours in self._ours.items():
+            ours.committed, ours.note = places[partition], notes[partition]
+            ours.join.forget(ours.note.applied)
         return True
 
-    def _record(self, message: Message) -> Record | None:
-        error = message.error()
-        if error is not None:
-            raise _error_of(error, self._servers)
-        partition = Partition(message.topic() or "", message.partition() or 0)
-        offset = message.offset() or 0
-        headers = _headers(message)
-        value = self._ours[partition].join.take(offset, headers.get(HEADER_PART), message.value() or b"")
-        if value is None:
-            return None
-        table = self._table(partition, headers.get(HEADER_TABLE))
-        return Record(partition, offset, table, message.key() or b"", value)
+    def _send(self, places: list[TopicPartition]) -> bool:
+        try:
+            answers = self._consumer.commit(offsets=places, asynchronous=False)
+        except KafkaException as refusal:
+            errors = [refusal.args[0]]
+        else:
+            errors = [answer.error for answer in answers or () if answer.error is not None]
+        for error in errors:
+            if error.code() not in MOVED_AWAY:
+                raise error_of(error, self._servers)
+        if errors:
+            log.warning("partitions moved away before their offsets were committed")
+        return not errors
 
-    def _table(self, partition: Partition, fingerprint: bytes | None) -> Table:
-        if fingerprint is None:
-            message = f"a record in {partition.topic} was not written by changeover: it names no table"
-            raise ChangeUnreadable(message)
-        table = self._control.table(fingerprint)
-        if table is None:
-            self._control.refresh()  # definitions are committed before the first record that needs them
-            table = self._control.table(fingerprint)
-        if table is None:
-            message = f"a record in {partition.topic} names a table definition that is not in the log"
-            raise ChangeUnreadable(message)
-        return table
+    def _look(self) -> None:
+        if time.monotonic() - self._looked_at > LOOK_S:
+            self._control.refresh()
+            self._subscribe()
+            self._looked_at = time.monotonic()
+
+    def _subscribe(self) -> None:
+        wanted = set(table_topics(self._control.topics, self._pipeline))
+        if wanted == self._subscribed:
+            return
+        with translated(self._servers):
+            self._consumer.subscribe(
+                sorted(wanted), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
+            )
+        self._subscribed = wanted
+
+    # What the client calls while it is asked for records. An error that is raised here would take the records
+    # with it, so these only take note.
 
     def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        committed = consumer.committed(places, timeout=REQUEST_TIMEOUT_S)
-        self._ours = {}
-        for place in committed:
-            if place.offset < 0:
-                place.offset = self._first_offset(consumer, place)
-            ours = Ours(place.offset, CommitNote.decode(place.metadata), Join())
-            self._ours[Partition(place.topic, place.partition)] = ours
-        consumer.assign(committed)
-        self._progress.start({partition: ours.note for partition, ours in self._ours.items()})
+        consumer.assign([])  # nothing is to be read before we know where from
+        self._coming = places
 
-    def _first_offset(self, consumer: Consumer, place: TopicPartition) -> int:
-        low, _ = consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_S)
+    def _revoked(self, _: Consumer, __: list[TopicPartition]) -> None:
+        # All of them, as it is with this kind of assignment: those that stay are assigned anew.
+        self._ours = {}
+        self._coming = None
+
+    def _lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        # Unlike revoked ones, another member may have them already: what we hold of them counts no more, and
+        # what is committed for them is refused.
+        log.warning("partitions lost", partitions=len(places))
+        self._revoked(consumer, places)
+
+    def _begin(self, places: list[TopicPartition]) -> None:
+        """Read on in these partitions from what is committed."""
+        self._topics.check_unchanged(self._control.topics)  # partitions that were added end up here too
+        with translated(self._servers):
+            committed = self._consumer.committed(places, timeout=REQUEST_TIMEOUT_S) if places else []
+            ours = {Partition(place.topic, place.partition): self._resumed(place) for place in committed}
+            self._watermarks.start(
+                {partition: one.note for partition, one in ours.items()}, self._topics.ends
+            )
+            self._consumer.assign(
+                [TopicPartition(topic, number, one.committed) for (topic, number), one in ours.items()]
+            )
+        self._ours = ours
+
+    def _resumed(self, place: TopicPartition) -> Ours:
+        if place.error is not None:
+            raise error_of(place.error, self._servers)
+        start = place.offset if place.offset >= 0 else self._first_offset(place)
+        note = CommitNote.decode(place.metadata)
+        note = replace(note, applied=max(note.applied, start))
+        return Ours(start, note, Join(note.applied), polled=start)
+
+    def _first_offset(self, place: TopicPartition) -> int:
+        low, _ = self._consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_S)
         if low > 0:
-            message = (
+            raise LogTrimmed(
                 f"topic {place.topic} no longer holds its first {low} records, which this group never read"
             )
-            raise LogTrimmed(message)
         return low
 
-    def _revoked(self, _: Consumer, places: list[TopicPartition]) -> None:
-        self._forget(places)
-
-    def _lost(self, _: Consumer, places: list[TopicPartition]) -> None:
-        # Unlike revoked ones, another member may have them already: whatever we hold of them counts no more.
-        log.warning("partitions lost", partitions=len(places))
-        self._forget(places)
-
-    def _forget(self, places: list[TopicPartition]) -> None:
-        for place in places:
-            self._ours.pop(Partition(place.topic, place.partition), None)
-
-
-class Join:
-    """Puts the parts of split records of one partition together again."""
-
-    def __init__(self) -> None:
-        self._parts: dict[str, list[bytes]] = {}
-        self._first: dict[str, int] = {}
-
-    @property
-    def oldest(self) -> int | None:
-        """The offset of the oldest part that waits for others."""
-        return min(self._first.values(), default=None)
-
-    def take(self, offset: int, header: bytes | None, value: bytes) -> bytes | None:
-        """The whole value, None while parts of it are missing."""
-        if header is None:
-            return value
-        part = Part.parse(header)
-        parts = self._parts.setdefault(part.record, [])
-        self._first.setdefault(part.record, offset)
-        if part.number != len(parts):
-            message = f"part {part.number + 1} of {part.count} of a record comes after {len(parts)} others"
-            raise ChangeUnreadable(message)
-        parts.append(value)
-        if len(parts) < part.count:
+    def _record(self, message: Message) -> Record | None:
+        """The record that is complete with this message, if one is, in a partition that is ours."""
+        topic, number, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
+        error = message.error()
+        partition = Partition(topic, number)
+        ours = self._ours.get(partition)
+        if error is not None:
+            self._take_error(error, ours, offset)
             return None
-        del self._first[part.record]
-        return b"".join(self._parts.pop(part.record))
+        if ours is None:  # taken away while these records were on their way
+            return None
+        ours.polled = offset + 1
+        headers = _headers(message)
+        value = message.value() or b""
+        part = headers.get(HEADER_PART)
+        if part is not None:
+            joined = ours.join.take(offset, part, value)
+            if joined is None:
+                return None
+            value = joined
+        return Record(partition, offset, self._table(topic, headers), message.key() or b"", value)
 
+    def _take_error(self, error: KafkaError, ours: Ours | None, offset: int) -> None:
+        match error.code():
+            case KafkaError._PARTITION_EOF:  # noqa: SLF001
+                if ours is not None:
+                    ours.end = offset
+            case KafkaError._MAX_POLL_EXCEEDED:  # noqa: SLF001
+                log.warning("the target took so long that the partitions were given to others")
+            case code if code in OUT_OF_RANGE:
+                raise LogTrimmed(f"the log no longer holds what is to be read next: {error.str()}")
+            case _:
+                raise error_of(error, self._servers)
 
-class Progress:
-    """The watermarks, as far as they concern the partitions of one member."""
-
-    def __init__(self, cluster: Cluster, pipeline: str) -> None:
-        self._topic = progress_topic(pipeline)
-        self._servers = cluster.servers
-        self._consumer = Consumer(cluster.consumer(f"{pipeline}.progress"))
-        self._partitions: frozenset[Partition] = frozenset()
-        self._through = AppliedThrough()
-        self._behind: dict[Version, int] = {}
-        self.offset = 0
-        """The place in the progress topic behind the last watermark that was passed."""
-
-    def start(self, notes: Mapping[Partition, CommitNote]) -> None:
-        """Begin again, with these partitions, at the earliest place that one of them has noted."""
-        first = min(notes.values(), key=lambda note: note.progress_offset, default=CommitNote())
-        self._partitions = frozenset(notes)
-        self._through = AppliedThrough(first.through)
-        self._behind = {}
-        self.offset = first.progress_offset
-        self._consumer.assign([TopicPartition(self._topic, 0, self.offset)])
-
-    def advance(self, committed: Offsets) -> Watermark | None:
-        """The last watermark that the committed offsets have passed."""
-        with translated(self._servers):
-            messages = self._consumer.consume(WATERMARKS_AT_ONCE, timeout=0)
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                raise _error_of(error, self._servers)
-            self._expect(decode_watermark(message.value() or b""), (message.offset() or 0) + 1)
-        through = self._through.advance(committed)
-        for version in [version for version in self._behind if through and version <= through.version]:
-            self.offset = self._behind.pop(version)
-        return through
-
-    def close(self) -> None:
-        """Hang up."""
-        self._consumer.close()
-
-    def _expect(self, watermark: Watermark, behind: int) -> None:
-        ends = {partition: end for partition, end in watermark.ends.items() if partition in self._partitions}
-        self._through.expect([replace(watermark, ends=ends)])
-        self._behind[watermark.version] = behind
+    def _table(self, topic: str, headers: Mapping[str, bytes]) -> Table:
+        fingerprint = headers.get(HEADER_TABLE)
+        if fingerprint is None:
+            raise ChangeUnreadable(f"a record in {topic} was not written by changeover: it names no table")
+        table = self._control.table(fingerprint)
+        if table is None:
+            raise ChangeUnreadable(f"a record in {topic} names a table definition that is not in the log")
+        return table
 
 
 def _headers(message: Message) -> dict[str, bytes]:
     pairs: Iterable[tuple[str, object]] = message.headers() or ()  # type: ignore[assignment] # its stub is wide
     return {name: value for name, value in pairs if isinstance(value, bytes)}
-
-
-def _error_of(error: KafkaError, servers: str) -> ChangeoverError:
-    if error.code() in OUT_OF_RANGE:
-        return LogTrimmed(f"the log no longer holds what is to be read next: {error.str()}")
-    return error_of(error, servers)

@@ -5,12 +5,12 @@ its records: both are refused, by the count and Kafka's topic id that stand in t
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     ConfigResource,
     NewTopic,
@@ -21,6 +21,7 @@ from confluent_kafka.admin import (
 from changeover.errors import LogUnavailable, LogUnusable
 from changeover.log import topic_of
 from changeover.log.kafka.client import REQUEST_TIMEOUT_S, Cluster, reached, translated
+from changeover.progress import Partition
 from changeover.table import Table
 
 MS_PER_HOUR = 3_600_000
@@ -97,7 +98,10 @@ class Topics:
         new = [
             self._new(control_topic(self._pipeline), 1, wanted, CONTROL_CONFIG),
             self._new(progress_topic(self._pipeline), 1, wanted, kept),
-            *(self._new(topic_of(self._pipeline, table), wanted.partitions, wanted, kept) for table in tables),
+            *(
+                self._new(topic_of(self._pipeline, table), wanted.partitions, wanted, kept)
+                for table in tables
+            ),
         ]
         names = [topic.topic for topic in new]
         there = self.describe(names)
@@ -107,12 +111,19 @@ class Topics:
                 self._await_made(answer)
         return self._await_described(names)
 
-    def holds_records(self, name: str, partitions: int) -> bool:
-        """Whether anything was ever written to the topic."""
-        places = {TopicPartition(name, number): OffsetSpec.latest() for number in range(partitions)}
-        asked = self.admin.list_offsets(places, request_timeout=REQUEST_TIMEOUT_S)
+    def ends(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """For each partition the offset behind all that was ever written to it, committed or not."""
+        places = {TopicPartition(topic, number): OffsetSpec.latest() for topic, number in partitions}  # type: ignore[no-untyped-call]
+        if not places:
+            return {}
+        asked = self.admin.list_offsets(
+            places, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=REQUEST_TIMEOUT_S
+        )
         with translated(self._servers):
-            return any(answer.result().offset > 0 for answer in asked.values())
+            return {
+                Partition(place.topic, place.partition): int(answer.result().offset)
+                for place, answer in asked.items()
+            }
 
     def check_unchanged(self, noted: Mapping[str, Found]) -> None:
         """Return if each topic is the one that was noted; else `LogUnusable` says what became of it."""

@@ -13,6 +13,7 @@ from changeover.version import Version
 HEADER_TABLE = "changeover-table"
 """Header with the fingerprint of the table definition under which the record was written."""
 
+
 def offsets_to_json(offsets: Offsets) -> list[Any]:
     """Offsets as JSON can carry them."""
     return [[topic, number, offset] for (topic, number), offset in sorted(offsets.items())]

@@ -1,0 +1,27 @@
+"""Servers of the doctor's own: these tests set them up badly."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from changeover.demo.mysql8 import PrivateMySQL
+from changeover.demo.server import PrivateMariaDB
+
+
+@pytest.fixture(scope="session")
+def sick_mariadb() -> Iterator[PrivateMariaDB]:
+    with PrivateMariaDB() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sick_mysql() -> Iterator[PrivateMySQL]:
+    with PrivateMySQL() as server:
+        yield server
+
+
+@pytest.fixture(params=["mariadb", "mysql"])
+def server(request: pytest.FixtureRequest) -> PrivateMariaDB:
+    """Each of the two."""
+    found: PrivateMariaDB = request.getfixturevalue(f"sick_{request.param}")
+    return found
