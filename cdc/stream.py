@@ -4,6 +4,7 @@ Any event outside a closed list is a stop. The library reconnects by itself, fro
 first given; here a lost connection is an error, and capture resumes from its checkpoint.
 """
 
+import logging
 import queue
 import socket
 import threading
@@ -70,6 +71,10 @@ DATES = (Kind.DATE, Kind.DATETIME, Kind.TIMESTAMP)
 
 Rows = Any
 """The library's row events, which have no annotations: DeleteRowsEvent, UpdateRowsEvent, WriteRowsEvent."""
+
+
+# The library warns, on standard error, of a connection that it makes anew; here it never does.
+logging.getLogger("pymysqlreplication").disabled = True
 
 
 class BinlogStream:
