@@ -1,4 +1,6 @@
-"""Rows a second of each part of the spine alone, on a private MariaDB: python -m benchmarks.spine [rows]
+"""Rows a second of each part of the spine alone, on a private MariaDB.
+
+    python -m benchmarks.spine [rows]
 
 Each part runs in this one process, one after the other, so that a figure is what one core does.
 """

@@ -7,12 +7,15 @@ from pymysqlreplication.event import GtidEvent, MariadbGtidEvent, NotImplemented
 from cdc.events import Began, Committed
 from changeover.errors import BinlogUnreadable
 from changeover.gtid import GtidSet
-from changeover.mysql.numbering import sequence_of_file
+from changeover.mysql.numbering import mariadb_connect_state, sequence_of_file
 
 MARIADB_IS_STANDALONE = 0x01
 MARIADB_IS_PREPARED_XA = 0x40
 
 ANONYMOUS_GTID_EVENT = 34
+
+NOBODYS = "00000000-0000-0000-0000-000000000001:1"
+"""A set of a server that there is not. Without one the library begins at the binlog's end, and says nothing."""
 
 
 class Frame(NamedTuple):
@@ -60,7 +63,7 @@ class MariaDBFrames:
 
     def options(self) -> dict[str, Any]:
         """From a GTID on."""
-        return {"is_mariadb": True, "auto_position": self.position}
+        return {"is_mariadb": True, "auto_position": mariadb_connect_state(self.position)}
 
     def begin(self, event: object, file: str, end: int) -> Frame | None:
         """The transaction whose GTID event this is."""
@@ -90,7 +93,7 @@ class GtidFrames:
 
     def options(self) -> dict[str, Any]:
         """All that is not in the set."""
-        return {"auto_position": self._executed.text}
+        return {"auto_position": self._executed.text or NOBODYS}
 
     def begin(self, event: object, file: str, end: int) -> Frame | None:
         """The transaction whose GTID event this is; a group only once a BEGIN has come."""

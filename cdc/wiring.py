@@ -19,7 +19,10 @@ from changeover.mysql.connection import Connection
 from changeover.mysql.control import ControlSchema
 from changeover.mysql.numbering import FileNumbering, numbering_of
 from changeover.mysql.preflight import check_source
+from changeover.mysql.starting import check_start, place_of
 from changeover.settings import Settings
+from changeover.start import Start
+from changeover.table import Table
 from changeover.version import Version
 from changeover.wiring import open_log
 
@@ -31,14 +34,15 @@ SERVER_ID_MIN = 1 << 20
 
 def capture(settings: Settings, should_stop: ShouldStop) -> None:
     """Capture until told to stop."""
+    tables = _tables_of_a_fit_source(settings)
     with Connection(settings.source) as connection, open_log(settings) as pipeline_log:
-        check_source(connection)
-        tables = captured_tables(connection)
+        if pipeline_log.checkpoint() is None:
+            check_start(connection, settings.capture.begin)
         control = ControlSchema(connection, settings.pipeline)
         control.make()
         control.bind(pipeline_log.identity)
         capture_log = pipeline_log.capture()
-        checkpoint = _begin(control, capture_log)
+        checkpoint = _begin(control, capture_log, settings.capture.begin)
         stream = BinlogStream(
             settings.source,
             settings.pipeline,
@@ -65,21 +69,28 @@ def capture(settings: Settings, should_stop: ShouldStop) -> None:
 
 def snapshot(settings: Settings, worker: str, should_stop: ShouldStop) -> None:
     """Copy chunks until the import is done, or told to stop."""
+    tables = _tables_of_a_fit_source(settings)
     with Connection(settings.source) as connection, open_log(settings, worker) as pipeline_log:
-        check_source(connection)
         control = ControlSchema(connection, settings.pipeline)
         control.make()
         Snapshot(
             connection,
             pipeline_log,
-            captured_tables(connection),
+            tables,
             pipeline=settings.pipeline,
             worker=worker,
             chunk_rows=settings.snapshot.chunk_rows,
         ).run(should_stop)
 
 
-def _begin(control: ControlSchema, capture_log: CaptureLog) -> Checkpoint:
+def _tables_of_a_fit_source(settings: Settings) -> list[Table]:
+    """The captured tables, of a source that can be captured; else it raises, and no log was made yet."""
+    with Connection(settings.source) as connection:
+        check_source(connection)
+        return captured_tables(connection)
+
+
+def _begin(control: ControlSchema, capture_log: CaptureLog, start: Start) -> Checkpoint:
     """The place to resume from, or at the very first start the one from which every change is captured.
 
     The first checkpoint is durable in the log before the first epoch is opened, and no bounded read begins
@@ -92,13 +103,14 @@ def _begin(control: ControlSchema, capture_log: CaptureLog) -> Checkpoint:
         if has_epochs:
             message = f"pipeline {control.pipeline!r} was captured before, but its log has no checkpoint"
             raise LogUnusable(message, hint="Start under a new pipeline name, with a new log and target.")
-        place = numbering.here(lambda: control.beat("capture"))
+        place = place_of(control.connection, start, lambda: control.beat("capture"))
         checkpoint = Checkpoint(Version.of_change(1, place.sequence), place.position)
         capture_log.append([], checkpoint, None)
     if has_epochs and isinstance(numbering, FileNumbering):
         _check_same_server(numbering, control)
     if not has_epochs:
-        control.open_epoch(Epoch(1, numbering.identity(), checkpoint.version.sequence, None))
+        identity = numbering.identity_at(checkpoint.position)
+        control.open_epoch(Epoch(1, identity, checkpoint.version.sequence, None))
     return checkpoint
 
 

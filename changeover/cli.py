@@ -18,17 +18,28 @@ from changeover.daemon import configure_logging
 from changeover.demo.story import DemoLog, Plan, tell
 from changeover.doctor import report
 from changeover.doctor.examine import examine
-from changeover.errors import ChangeoverError
+from changeover.errors import ChangeoverError, StartRefused
 from changeover.exits import DIFFERENT, OK, status_of
 from changeover.mysql.catalog import captured_tables
 from changeover.mysql.connection import Connection
 from changeover.mysql.control import ControlSchema
 from changeover.mysql.grants import Role
 from changeover.mysql.preflight import check_source
-from changeover.settings import Settings
+from changeover.mysql.starting import check_start
+from changeover.replay import parse_from, starts_of
+from changeover.replay import replay as replay_history
+from changeover.settings import Settings, with_target
 from changeover.status import Status, Statuses
 from changeover.supervisor import Supervisor, parts_of
-from changeover.wiring import check_stores, complaints_about_topics, create_topics, has_log, open_log
+from changeover.wiring import (
+    check_stores,
+    complaints_about_topics,
+    create_topics,
+    has_checkpoint,
+    has_log,
+    open_log,
+    open_target,
+)
 
 POLL_S = 0.2
 
@@ -101,9 +112,9 @@ def status(
         control = ControlSchema(connection, settings.pipeline)
         now = Statuses(control, log, settings.consumer.group).now()
     if as_json:
-        typer.echo(json.dumps(_plain(now), indent=2))
+        typer.echo(json.dumps({**_plain(now), "snapshot_workers": settings.snapshot.workers}, indent=2))
     else:
-        Console().print(_grid(now))
+        Console().print(_grid(now, imports=settings.snapshot.workers > 0))
 
 
 User = Annotated[str | None, typer.Option(metavar="NAME@HOST", help="Judge this account's grants as well.")]
@@ -139,6 +150,44 @@ def doctor(
         report.show(found, Console(highlight=False))
     if not found.is_go:
         raise typer.Exit(DIFFERENT)
+
+
+@app.command()
+def replay(
+    begin: Annotated[
+        str, typer.Option("--from", help="offset:N, timestamp:2026-11-23T10:00:00Z or version:TEXT.")
+    ],
+    config: Config = CONFIG,
+    *,
+    table: Annotated[
+        list[str] | None, typer.Option(help="A schema.table to replay; may be given again. Default: all.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Another target, sqlite:FILE; made if it is not there.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Apply again what the log still holds from a place on, up to what it holds now.
+
+    Beside a pipeline that runs: no group's offsets move. What the target holds already, or newer, stays, so
+    a replay into the pipeline's own target changes nothing.
+    """
+    settings = Settings.load(config)
+    start = parse_from(begin)
+    if target is not None:
+        settings = with_target(settings, target, Path.cwd())
+    check_stores(settings)
+    if not has_log(settings):
+        raise StartRefused(f"pipeline {settings.pipeline} has not begun: there is no log to replay")
+    with open_log(settings) as log:
+        history = log.history()
+        starts = starts_of(history, start, table or ())
+        with open_target(settings) as into:
+            done = replay_history(history, starts, into, settings.consumer.batch_rows)
+    if as_json:
+        typer.echo(json.dumps(asdict(done)))
+    else:
+        typer.echo(f"{done.records:,} records read, {done.applied:,} applied, {done.stale:,} stale")
 
 
 @topics.command("create")
@@ -225,7 +274,9 @@ def _check(settings: Settings) -> None:
     with Connection(settings.source) as connection:
         check_source(connection)
         captured_tables(connection)
-    check_stores(settings)
+        check_stores(settings)
+        if not has_checkpoint(settings):
+            check_start(connection, settings.capture.begin)
 
 
 def _plain(now: Status) -> dict[str, object]:
@@ -238,12 +289,15 @@ def _plain(now: Status) -> dict[str, object]:
     }
 
 
-def _grid(now: Status) -> Grid:
+def _grid(now: Status, *, imports: bool) -> Grid:
     grid = Grid(show_header=False, box=None)
     for table in now.tables:
         state = "done" if table.is_done else f"of about {table.rows_estimated:,}"
         grid.add_row(table.table_name, f"{table.rows_copied:,} rows copied, {state}")
-    grid.add_row("import applied", "yes" if now.is_import_applied else "not yet")
+    if imports or now.tables:
+        grid.add_row("import applied", "yes" if now.is_import_applied else "not yet")
+    else:
+        grid.add_row("import", "by another tool (snapshot.workers = 0)")
     grid.add_row("changes captured", f"{now.changes_captured:,}")
     grid.add_row("records applied", f"{now.records_applied:,}, of which stale {now.stale:,}")
     grid.add_row("captured through", now.captured_through.text if now.captured_through else "unknown")

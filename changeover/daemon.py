@@ -47,5 +47,6 @@ def configure_logging(output: TextIO | None = None) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(output),
+        # One write a line, so that the lines of several processes never mix.
+        logger_factory=structlog.WriteLoggerFactory(output),
     )

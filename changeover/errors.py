@@ -58,6 +58,10 @@ class SourceUnfit(Refused):
     """The source, as it is set up, would lose or misread changes."""
 
 
+class StartRefused(Refused):
+    """Capture cannot start, or replay begin, at the place that was named."""
+
+
 class TableUnfit(Refused):
     """A captured table has a type or a shape that cannot be moved exactly."""
 

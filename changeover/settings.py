@@ -14,6 +14,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     SecretStr,
@@ -27,6 +28,7 @@ from pydantic_settings import (
 )
 
 from changeover.errors import SettingsInvalid
+from changeover.start import OF_CAPTURE, Start
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 Pattern = Annotated[str, Field(pattern=r"^[^.]+\.[^.]+$")]
@@ -144,12 +146,39 @@ class TargetSettings(Section):
     """The new database."""
 
     url: str = Field(description="sqlite:FILE, a path relative to the settings file.")
+    adopt: bool = Field(
+        False,  # noqa: FBT003 - pydantic's way to say a default
+        description="Take tables and rows that another tool put there: each is older than any change.",
+    )
+
+
+class CaptureSettings(Section):
+    """Where capture starts, as long as the pipeline has no checkpoint."""
+
+    start: str = Field(
+        "now",
+        description="now, earliest (all that the binlog still holds), gtid:…, file:NAME:POSITION or "
+        "timestamp:2026-11-23T10:00:00Z; the place of the copy, where another tool imports.",
+    )
+
+    @field_validator("start")
+    @classmethod
+    def _check_start(cls, start: str) -> str:
+        Start.parse(start, OF_CAPTURE)
+        return start
+
+    @property
+    def begin(self) -> Start:
+        """The start, taken apart."""
+        return Start.parse(self.start, OF_CAPTURE)
 
 
 class SnapshotSettings(Section):
     """The import of what is there at the start."""
 
-    workers: PositiveInt = Field(2, le=64, description="Processes that copy chunks side by side.")
+    workers: NonNegativeInt = Field(
+        2, le=64, description="Processes that copy chunks side by side; 0 if another tool imports."
+    )
     chunk_rows: PositiveInt = Field(2_000, le=1_000_000, description="Rows read and logged at a time.")
 
 
@@ -171,6 +200,7 @@ class Settings(BaseSettings):
     source: SourceSettings
     log: LogSettings
     target: TargetSettings
+    capture: CaptureSettings = CaptureSettings()
     snapshot: SnapshotSettings = SnapshotSettings()
     consumer: ConsumerSettings = ConsumerSettings()
 
@@ -215,6 +245,13 @@ def file_of(url: str) -> Path | None:
     """The file that a sqlite: URL names, None for another kind of URL."""
     scheme, _, rest = url.partition(":")
     return Path(rest.removeprefix("//")) if scheme == "sqlite" and rest else None
+
+
+def with_target(settings: Settings, url: str, folder: Path) -> Settings:
+    """The settings with another target, whose path is relative to the folder."""
+    path = file_of(url)
+    target = settings.target.model_copy(update={"url": f"sqlite:{folder / path}" if path else url})
+    return settings.model_copy(update={"target": target})
 
 
 def _with_absolute_paths(found: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -47,7 +47,11 @@ def header_of(path: Path, table: str) -> tuple[object, ...] | None:
     """
     if not path.exists():
         return None
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    # Without a WAL nobody has the file open: read as immutable, it gets no new files beside it, which a mere
+    # reader could not take away again.
+    is_open = path.with_name(f"{path.name}-wal").exists()
+    mode = "mode=ro" if is_open else "mode=ro&immutable=1"
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
     try:
         if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
             return None

@@ -1,6 +1,5 @@
 """Runs a pipeline's parts as processes of their own, as systemd would: starts, restarts, stops in order."""
 
-import ctypes
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import TextIO
 import structlog
 
 from changeover.exits import NOT_RESTARTED, OK
+from changeover.process import die_with_parent
 from changeover.settings import Settings
 
 log = structlog.get_logger("run")
@@ -24,8 +24,6 @@ STEADY_S = 60.0
 
 STOP_WAIT_S_MAX = 20.0
 """How long a part may take to finish its batch before it is killed, which loses nothing either."""
-
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass(slots=True)
@@ -114,7 +112,8 @@ class Supervisor:
             part.arguments,
             stdin=subprocess.DEVNULL,
             stderr=self._output,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - a supervisor has one thread
+            # So that no orphan goes on unwatched.
+            preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - a supervisor has one thread
         )
         part.started_s = self._clock()
         log.info("part started", part=part.name, pid=part.process.pid)
@@ -132,8 +131,3 @@ class Supervisor:
         part.restarts += 1
         log.warning("part will be started again", part=part.name, exit_status=status, in_s=part.delay_s)
         part.delay_s = min(part.delay_s * 2, RESTART_DELAY_S_MAX)
-
-
-def _die_with_parent() -> None:
-    """Have the kernel end this process when its supervisor dies, so that no orphan goes on unwatched."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

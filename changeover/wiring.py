@@ -36,9 +36,17 @@ def has_log(settings: Settings) -> bool:
     return settings.log.servers is not None or _log_file(settings).exists()
 
 
+def has_checkpoint(settings: Settings) -> bool:
+    """Whether capture has begun, so that it goes on from its checkpoint."""
+    if not has_log(settings):
+        return False
+    with open_log(settings) as log:
+        return log.checkpoint() is not None
+
+
 def open_target(settings: Settings) -> SQLiteTarget:
     """The pipeline's target, made if it is not there."""
-    return SQLiteTarget(_target_file(settings), settings.pipeline)
+    return SQLiteTarget(_target_file(settings), settings.pipeline, adopt=settings.target.adopt)
 
 
 def check_stores(settings: Settings) -> None:

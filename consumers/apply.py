@@ -8,10 +8,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from changeover.decide import Outcome, Write, newest_per_key
-from changeover.envelope import decode, encode_key
-from changeover.errors import ChangeUnreadable
-from changeover.log import Reader, Record
+from changeover.decide import Outcome, newest_per_key
+from changeover.log import Reader, Record, writes_of
 from changeover.progress import Partition, Watermark
 from changeover.targets import Target
 
@@ -50,22 +48,13 @@ class Apply:
     def step(self) -> bool:
         """Apply one batch; whether there was one."""
         records = self._reader.poll(self._batch_max)
-        outcomes = self._target.write(newest_per_key(_writes(records))) if records else ()
+        outcomes = self._target.write(newest_per_key(writes_of(records))) if records else ()
         stale = len(records) - sum(outcome is not Outcome.STALE for outcome in outcomes)
         # First held by the target, then committed. Without records too: an idle source still moves on.
         self.through = self._reader.commit(_behind(records), records=len(records), stale=stale)
         self.counts.records += len(records)
         self.counts.stale += stale
         return bool(records)
-
-
-def _writes(records: Iterable[Record]) -> Iterable[Write]:
-    for record in records:
-        change = decode(record.table, record.value)
-        if encode_key(record.table, change.image) != record.key:
-            message = f"a record of {record.table.full_name} holds another row than its key says"
-            raise ChangeUnreadable(message, hint=f"It lies at {record.partition} offset {record.offset}.")
-        yield Write(change.table, record.key, change.version, change.after)
 
 
 def _behind(records: Iterable[Record]) -> dict[Partition, int]:

@@ -1,30 +1,17 @@
-"""A private MySQL 8.0 server for demonstrations and tests: what `PrivateMariaDB` is, with MySQL in it.
+"""A private MySQL 8.0 server for demonstrations and tests: its own folder, port and password, gone at exit.
 
 Its programs are those that `scripts/need mysql` puts into the cache. Initialising a data folder takes
 seconds, so it is done once: the result stays beside the programs, and every server starts from a copy.
 """
 
-import atexit
 import fcntl
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
 
-from changeover.demo.broker import _cached, _run, _spawn
-from changeover.demo.server import OPTIONS as MARIADB_OPTIONS
-from changeover.demo.server import (
-    START_S_MAX,
-    PrivateMariaDB,
-    ServerFailed,
-    ServerNotFound,
-    _as_root,
-    _private_file,
-    _tail,
-)
+from changeover.demo.private import ServerNotFound, cached, run
+from changeover.demo.sql import SAME_USER, SQLServer, arguments_of
 
 VERSION = "8.0.15"
 """The one that `scripts/need mysql` puts into the cache."""
@@ -82,99 +69,60 @@ GRANT ALL ON *.* TO root@127.0.0.1 WITH GRANT OPTION;
 class MySQLNotFound(ServerNotFound):
     """No MySQL is in the cache that could be started."""
 
-    hint: ClassVar[str] = "Get it with `scripts/need mysql`."
+    hint = "Get it with `scripts/need mysql`."
 
 
-class PrivateMySQL(PrivateMariaDB):
+class PrivateMySQL(SQLServer):
     """A MySQL server of one's own, up inside the `with` block, gone with all its data after it.
 
-    Everything that `PrivateMariaDB` promises holds here, with this module's `OPTIONS`. Each server has its
-    own `server_uuid`, and the first GTID is that of the first statement of whoever uses it.
+    Each server has its own `server_uuid`, and the first GTID is that of the first statement of whoever
+    uses it.
     """
 
-    def __init__(
-        self,
-        parent: Path | None = None,
-        *,
-        options: Mapping[str, str | None] | None = None,
-        start_s_max: float = START_S_MAX,
-    ) -> None:
-        changed = {name.replace("-", "_"): value for name, value in (options or {}).items()}
-        ours = {**dict.fromkeys(MARIADB_OPTIONS), **OPTIONS, **changed}
-        super().__init__(parent, options=ours, start_s_max=start_s_max)
-        self._has_accounts = False
+    program = "mysqld"
+    defaults = OPTIONS
+    accounts = ACCOUNTS
 
-    def start(self) -> None:
-        """Return once the server answers, with the data it had; or raise `MySQLNotFound`, `ServerFailed`."""
-        if self._process is not None:
-            return
-        home = _home()
-        if self._folder is None:
-            self._install()
-        with self._accounts() as more:
-            command = [str(home / "bin" / "mysqld"), *self._arguments(), *more]
-            self._process = _spawn(command, self.folder, self._log, _libraries(home))
-            self._await_answer(self._process)
-
-    @property
-    def _log(self) -> Path:
-        return self.folder / "error.log"
-
-    def _install(self) -> None:
-        # Registered first: an interrupt between here and the `with` block must not leave a folder behind.
-        atexit.register(self.close)
-        self._folder = Path(tempfile.mkdtemp(prefix="changeover-mysql-", dir=self._parent)).absolute()
-        data, log = self.folder / "data", self.folder / "install.log"
+    def _make_data(self, data: Path, log: Path) -> None:
         chosen = {name: value for name, value in self.options.items() if name in FOREVER}
         if chosen:
             _initialise(data, chosen, log)
         else:
             # 90 MB, of which 40 MB are not zeros.
-            _done(["cp", "--archive", "--sparse=always", str(_template()), str(data)], log)
+            copy = ["cp", "--archive", "--sparse=always", str(_template()), str(data)]
+            run(copy, log, to="copy MySQL's data folder")
 
-    @contextmanager
-    def _accounts(self) -> Iterator[list[str]]:
-        """Further arguments that give root its password at the first start, before anybody is let in."""
-        if self._has_accounts:
-            yield []
-            return
-        statements = ACCOUNTS.format(password=self.password)
-        with _private_file(self.folder / "accounts.sql", statements) as accounts:
-            yield [f"--init-file={accounts}"]
-        self._has_accounts = True
-
-    def _arguments(self) -> list[str]:
-        return [*super()._arguments(), *_places(_home())]
-
-    def _await_answer(self, process: subprocess.Popen[bytes]) -> None:
-        try:
-            super()._await_answer(process)
-        except ServerFailed as failed:
-            raise ServerFailed(
-                f"mysqld did not come up; its log ends with:\n{_tail(self._log)}\n"
-            ) from failed
+    def _command(self) -> list[str]:
+        # At the first start root gets its password, before anybody is let in.
+        first = [f"--init-file={self._accounts}"] if self._accounts.exists() else []
+        return _mysqld(*self._arguments(), *first)
 
 
 def _home() -> Path:
     """The folder with MySQL's programs."""
-    home = _cached(f"mysql-{VERSION}")
+    home = cached(f"mysql-{VERSION}")
     if not (home / "bin" / "mysqld").exists():
         raise MySQLNotFound(f"there is no MySQL in {home}")
     return home
 
 
-def _places(home: Path) -> list[str]:
-    return [f"--basedir={home}", f"--lc-messages-dir={home / 'share'}"]
-
-
-def _libraries(home: Path) -> dict[str, str]:
-    """What makes mysqld find the OpenSSL of its time, which is in the archive."""
-    return {"LD_LIBRARY_PATH": f"{home / 'lib'}:{home / 'bin'}"}
+def _mysqld(*arguments: str) -> list[str]:
+    home = _home()
+    return [
+        "env",
+        f"LD_LIBRARY_PATH={home / 'lib'}:{home / 'bin'}",  # the OpenSSL of its time, which is in the archive
+        str(home / "bin" / "mysqld"),
+        "--no-defaults",  # must come first
+        f"--basedir={home}",
+        f"--lc-messages-dir={home / 'share'}",
+        *arguments,
+    ]
 
 
 def _template() -> Path:
     """An initialised data folder, made by the first who needs it while the others wait."""
-    template = _cached(f"mysql-{VERSION}-data")
+    home = _home()
+    template = home.with_name(f"{home.name}-data")
     with _alone(template.with_name(f"{template.name}.lock")):
         if not template.exists():
             half = template.with_name(f"{template.name}.half")
@@ -194,20 +142,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _initialise(data: Path, options: Mapping[str, str], log: Path) -> None:
-    home = _home()
-    initial = {"innodb_log_file_size": OPTIONS["innodb_log_file_size"], "mysqlx": "OFF", **options}
-    command = [
-        str(home / "bin" / "mysqld"),
-        "--no-defaults",  # must come first
-        "--initialize-insecure",  # with the password, it would be in the copies, or in an argument list
-        f"--datadir={data}",
-        *_as_root(),
-        *_places(home),
-        *(f"--{name.replace('_', '-')}={value}" for name, value in initial.items()),
-    ]
-    _done(command, log, _libraries(home))
-
-
-def _done(command: list[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
-    if not _run(command, log.parent, log, environment):
-        raise ServerFailed(f"{Path(command[0]).name} could not make a data folder:\n{_tail(log)}\n")
+    needed = {name: OPTIONS[name] for name in ("innodb_log_file_size", "mysqlx")}
+    initial = arguments_of({**SAME_USER, "datadir": data, **needed, **options})
+    # Insecure: with the password, it would be in the copies, or in an argument list.
+    run(_mysqld("--initialize-insecure", *initial), log, to="make MySQL's data folder")

@@ -5,10 +5,13 @@ one transaction, and a newer capture fences it. **Import and repair** append bes
 checkpoint here, since their versions make repetition harmless.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 
+from changeover.decide import Write
+from changeover.envelope import decode, encode_key
+from changeover.errors import ChangeUnreadable
 from changeover.progress import Offsets, Partition, Watermark
 from changeover.table import Table
 from changeover.version import Version
@@ -98,6 +101,19 @@ class Reader(Protocol):
         """
 
 
+class History(Protocol):
+    """What a log held at one moment, read by nobody's group: nothing is committed."""
+
+    def firsts(self) -> Offsets:
+        """For each partition the offset of the first record that is still there; its end if none is."""
+
+    def read(self, starts: Offsets, limit: int) -> Iterator[Sequence[Record]]:
+        """Up to `limit` records at a time of these partitions, each in order, to its end of then.
+
+        Raises `LogTrimmed` if the log drops records before they are read.
+        """
+
+
 class Log(Protocol):
     """A log. Each method raises `LogUnavailable` if it does not answer."""
 
@@ -114,6 +130,9 @@ class Log(Protocol):
     def reader(self, group: str) -> Reader:
         """Read on where the group has committed, from the start if it never has."""
 
+    def history(self) -> History:
+        """What the log holds now, to be read beside all groups."""
+
     def progress_of(self, group: str) -> GroupProgress:
         """How far the group is; nothing committed if it never was."""
 
@@ -128,6 +147,16 @@ class Log(Protocol):
 
     def __exit__(self, *_: object) -> None:
         """Close."""
+
+
+def writes_of(records: Iterable[Record]) -> Iterator[Write]:
+    """What the records ask a target to hold."""
+    for record in records:
+        change = decode(record.table, record.value)
+        if encode_key(record.table, change.image) != record.key:
+            message = f"a record of {record.table.full_name} holds another row than its key says"
+            raise ChangeUnreadable(message, hint=f"It lies at {record.partition} offset {record.offset}.")
+        yield Write(change.table, record.key, change.version, change.after)
 
 
 def topic_of(pipeline: str, table: Table) -> str:

@@ -15,7 +15,7 @@ from typing import Self
 import orjson
 
 from changeover import sqlite_file
-from changeover.errors import Fenced, LogUnavailable, LogUnusable
+from changeover.errors import Fenced, LogTrimmed, LogUnavailable, LogUnusable
 from changeover.log import Beat, Checkpoint, Entry, GroupProgress, Record, topic_of
 from changeover.progress import AppliedThrough, Offsets, Partition, Watermark
 from changeover.table import Table
@@ -83,6 +83,10 @@ class SQLiteLog:
     def reader(self, group: str) -> "SQLiteReader":
         """Read on where the group has committed."""
         return SQLiteReader(self, group)
+
+    def history(self) -> "SQLiteHistory":
+        """What the log holds now."""
+        return SQLiteHistory(self)
 
     def progress_of(self, group: str) -> GroupProgress:
         """How far the group is."""
@@ -291,6 +295,50 @@ class SQLiteReader:
                 (seen.text if seen else "",),
             ).fetchall()
         return [Watermark(Version.parse(version), ms, _parse_offsets(ends)) for version, ms, ends in rows]
+
+
+class SQLiteHistory:
+    """What the log held when this was made."""
+
+    def __init__(self, log: SQLiteLog) -> None:
+        self._log = log
+        self._ends = log.ends()
+
+    def firsts(self) -> dict[Partition, int]:
+        """For each topic the offset of its first record that is there."""
+        with reading():
+            rows = self._log.connection.execute(
+                "SELECT name, (SELECT min(offset) FROM record WHERE topic = id) FROM topic"
+            ).fetchall()
+        found = {Partition(name, 0): first for name, first in rows}
+        return {
+            partition: end if (first := found[partition]) is None else min(first, end)
+            for partition, end in self._ends.items()
+        }
+
+    def read(self, starts: Offsets, limit: int) -> Iterator[Sequence[Record]]:
+        """The records from the starts on, one topic after the other."""
+        for partition, start in starts.items():
+            position = start
+            while position < self._ends[partition]:
+                records = self._read(partition, position, min(position + limit, self._ends[partition]))
+                if not records or records[0].offset != position:
+                    message = f"records of {partition.topic} from offset {position} on were trimmed meanwhile"
+                    raise LogTrimmed(message)
+                position = records[-1].offset + 1
+                yield records
+
+    def _read(self, partition: Partition, start: int, end: int) -> list[Record]:
+        with reading():
+            rows = self._log.connection.execute(
+                "SELECT offset, table_definition, key, value FROM record WHERE offset >= ? AND offset < ? "
+                "AND topic = (SELECT id FROM topic WHERE name = ?) ORDER BY offset",
+                (start, end, partition.topic),
+            ).fetchall()
+            return [
+                Record(partition, offset, self._log.table(table_id), key, value)
+                for offset, table_id, key, value in rows
+            ]
 
 
 @contextmanager

@@ -11,9 +11,11 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from changeover.errors import OrderBroken, SourceUnfit
+from changeover.errors import OrderBroken, SourceUnfit, StartRefused
 from changeover.gtid import GtidSet
+from changeover.mysql import binlog
 from changeover.mysql.connection import Connection
+from changeover.start import Start, StartKind
 
 POSITION_BITS = 40
 """Bits of a place in a binlog file: files end soon after 1 GB, but one transaction may go on to any size."""
@@ -41,6 +43,18 @@ class Numbering(Protocol):
 
     def bound(self, beat: Beat) -> tuple[str, int]:
         """Identity and sequence of a bound: a SELECT that begins after this sees all up to there."""
+
+    def identity_at(self, position: str) -> str:
+        """The identity under which the server committed, or would have, at a place of that position."""
+
+    def earliest(self) -> Place:
+        """The oldest place that the server still has."""
+
+    def at(self, start: Start) -> Place:
+        """The place of a GTID or in a file; `StartRefused` if none can start there without a loss."""
+
+    def beginning_of(self, file: str) -> Place:
+        """The place at which a binlog file begins."""
 
 
 def numbering_of(connection: Connection) -> Numbering:
@@ -76,18 +90,71 @@ class MariaDBNumbering:
     def here(self, beat: Beat) -> Place:
         """The end of the binlog."""
         beat()  # so that there is a position, and this server has written it
-        position = self._connection.value("SELECT @@global.gtid_binlog_pos")
-        if "," in position:
-            message = f"the source's binlog has several GTID domains: {position}"
-            raise OrderBroken(message, hint="Their commits have no common order; use one domain.")
-        identity, _, sequence = position.rpartition("-")
-        return Place(identity, int(sequence), position)
+        return self._place(self._connection.value("SELECT @@global.gtid_binlog_pos"))
 
     def bound(self, beat: Beat) -> tuple[str, int]:
         """Our own heartbeat's commit: the binlog runs ahead of what a SELECT sees, but not of our own."""
         beat()
         identity, _, sequence = self._connection.value("SELECT @@last_gtid").rpartition("-")
         return identity, int(sequence)
+
+    def identity_at(self, position: str) -> str:
+        """Domain and server id of the last GTID."""
+        return position.rpartition("-")[0]
+
+    def earliest(self) -> Place:
+        """Where the first file begins."""
+        return self.beginning_of(next(binlog.binlog_files(self._connection.source)).name)
+
+    def at(self, start: Start) -> Place:
+        """The place behind a GTID, which the server looks for in its binlog."""
+        if start.kind is not StartKind.GTID or not re.fullmatch(r"\d+-\d+-\d+", start.where):
+            message = (
+                f"{start.kind}:{start.where} is no place on MariaDB, whose places are GTIDs: gtid:0-1-42"
+            )
+            hint = "SELECT BINLOG_GTID_POS('file', position) tells the GTID of a place in a file."
+            raise StartRefused(message, hint=hint)
+        domain, server, number = map(int, start.where.split("-"))
+        end = self._place(self._connection.value("SELECT @@global.gtid_binlog_pos"))
+        if domain != int(end.position.partition("-")[0]):
+            message = f"gtid:{start.where} is of another domain than the source's {end.position}"
+            raise StartRefused(message)
+        place = Place(f"{domain}-{server}", number, f"{domain}-{server}-{number}")
+        self._find(place)
+        return place
+
+    def beginning_of(self, file: str) -> Place:
+        """The last GTID before the file."""
+        return self._place(self._connection.value("SELECT BINLOG_GTID_POS(%s, 4)", (file,)))
+
+    def _find(self, place: Place) -> None:
+        """Return if the server's binlog has the GTID, which takes it a scan of one file up to there."""
+        state = mariadb_connect_state(place.position)
+        session = (
+            "@mariadb_slave_capability = 4",
+            f"@slave_connect_state = '{state}'",
+            "@slave_gtid_strict_mode = 1",  # else a GTID that is not there is taken for one near it
+        )
+        with binlog.events(self._connection.source, "", binlog.FIRST_PLACE, session) as found:
+            next((event for event in found if event.kind == binlog.MARIADB_GTID), None)
+
+    def _place(self, position: str) -> Place:
+        if "," in position:
+            message = f"the source's binlog has several GTID domains: {position}"
+            raise OrderBroken(message, hint="Their commits have no common order; use one domain.")
+        if not position:  # nothing was ever committed before
+            return Place(self.identity(), 0, f"{self.identity()}-0")
+        identity, _, sequence = position.rpartition("-")
+        return Place(identity, int(sequence), position)
+
+
+def mariadb_connect_state(position: str) -> str:
+    """What a replica tells MariaDB of where it is: no GTID at all where the number is 0.
+
+    >>> mariadb_connect_state('0-1-42'), mariadb_connect_state('0-1-0')
+    ('0-1-42', '')
+    """
+    return "" if position.endswith("-0") else position
 
 
 class GtidNumbering:
@@ -103,11 +170,7 @@ class GtidNumbering:
     def here(self, beat: Beat) -> Place:
         """All that was executed; `OrderBroken` where numbers are missing in between."""
         beat()
-        identity, executed = self._executed()
-        if executed.has_gap(identity):
-            message = f"the source's own GTIDs have a gap: {executed.text}"
-            raise OrderBroken(message, hint=GAP_HINT)
-        return Place(identity, executed.unbroken_end(identity), executed.text)
+        return self._place(self._executed()[1])
 
     def bound(self, beat: Beat) -> tuple[str, int]:
         """The end of the run from 1 in what was executed: a transaction gets into it once it can be seen."""
@@ -115,10 +178,88 @@ class GtidNumbering:
         identity, executed = self._executed()
         return identity, executed.unbroken_end(identity)
 
+    def identity_at(self, position: str) -> str:
+        """The server's uuid: a set does not say who committed last, and any other opens an epoch."""
+        del position
+        return self.identity()
+
+    def earliest(self) -> Place:
+        """All that the binlog no longer holds."""
+        return self._place(GtidSet.parse(self._connection.value("SELECT @@global.gtid_purged")))
+
+    def at(self, start: Start) -> Place:
+        """The place behind a set of GTIDs."""
+        if start.kind is not StartKind.GTID or not re.fullmatch(GTID_SET, start.where):
+            message = (
+                f"{start.kind}:{start.where} is no place on MySQL with GTIDs, whose places are sets of them: "
+                "gtid:UUID:1-42"
+            )
+            hint = "Take gtid_executed as it was when the copy was made, as mysqldump writes it down."
+            raise StartRefused(message, hint=hint)
+        try:
+            wanted = GtidSet.parse(start.where)
+        except ValueError as error:
+            raise StartRefused(f"gtid:{start.where} is no set of GTIDs: {error}") from error
+        executed = self._executed()[1]
+        if wanted.has_gap(self.identity()):
+            message = f"gtid:{wanted.text} has a gap: it must hold all that was executed, from 1 on"
+            raise StartRefused(message)
+        if not self._is_subset(wanted.text, executed.text):
+            message = f"gtid:{wanted.text} is not all in what the source has executed: {executed.text}"
+            raise StartRefused(message)
+        purged = self.earliest()
+        if not self._is_subset(purged.position, wanted.text):
+            message = f"the source has purged changes behind gtid:{wanted.text} from its binlog"
+            raise StartRefused(message, hint=f"It has all behind {purged.position}: copy anew.")
+        self._place(executed)  # refuses a source with a gap
+        self._check_was_a_state(wanted, executed)
+        return self._place(wanted)
+
+    def beginning_of(self, file: str) -> Place:
+        """What had been executed before the file."""
+        return self._place(self._before(file))
+
+    def _before(self, file: str) -> GtidSet:
+        _, described = self._connection.query(f"SHOW BINLOG EVENTS IN '{file}' LIMIT 2")
+        return GtidSet.parse(described[5].replace("\n", ""))
+
+    def _check_was_a_state(self, wanted: GtidSet, executed: GtidSet) -> None:
+        """Refuse a set of several servers that the source was never at.
+
+        Where it lacks an old transaction and has a younger one of another server, the old one would be
+        captured and the younger not.
+        """
+        if len(executed.runs) == 1:
+            return
+        files = [file.name for file in binlog.binlog_files(self._connection.source)]
+        begun = [file for file in files if self._is_subset(self._before(file).text, wanted.text)]
+        last = begun[-1]  # in which the place is, if it is one
+        there = [self._is_subset(gtid, wanted.text) for gtid in binlog.gtids(self._connection.source, last)]
+        behind = [*map(self._before, files), executed][len(begun)]
+        if begun != files[: len(begun)] or sorted(there, reverse=True) != there:
+            raise StartRefused(f"the source was never at gtid:{wanted.text}: {NEVER}")
+        if not self._is_subset(wanted.text, behind.text):
+            raise StartRefused(f"the source was never at gtid:{wanted.text}: {NEVER}")
+
+    def _is_subset(self, one: str, other: str) -> bool:
+        return self._connection.value("SELECT GTID_SUBSET(%s, %s)", (one, other)) == "1"
+
+    def _place(self, executed: GtidSet) -> Place:
+        identity = self.identity()
+        if executed.has_gap(identity):
+            message = f"the source's own GTIDs have a gap: {executed.text}"
+            raise OrderBroken(message, hint=GAP_HINT)
+        return Place(identity, executed.unbroken_end(identity), executed.text)
+
     def _executed(self) -> tuple[str, GtidSet]:
         ((uuid, executed),) = self._connection.query("SELECT @@server_uuid, @@global.gtid_executed")
         return uuid.lower(), GtidSet.parse(executed)
 
+
+NEVER = "some of its transactions came behind others that it lacks"
+UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+GTIDS_OF_ONE = rf"{UUID}(:\d+(-\d+)?)+"
+GTID_SET = rf"{GTIDS_OF_ONE}(\s*,\s*{GTIDS_OF_ONE})*"
 
 GAP_HINT = (
     "MySQL gives the missing numbers to later commits, so numbers would not tell their order. Fill the gap "
@@ -139,8 +280,7 @@ class FileNumbering:
     def here(self, beat: Beat) -> Place:
         """The end of the binlog."""
         beat()
-        file, offset = self._end()
-        return Place(self.identity(), sequence_of_file(file, offset), f"{file}:{offset}")
+        return self._place(*self._end())
 
     def bound(self, beat: Beat) -> tuple[str, int]:
         """The binlog's end from before our own heartbeat, behind which all of it can be seen."""
@@ -148,9 +288,54 @@ class FileNumbering:
         beat()
         return identity, sequence_of_file(file, offset)
 
+    def identity_at(self, position: str) -> str:
+        """The server's uuid: a place in a file is one of this server."""
+        del position
+        return self.identity()
+
+    def earliest(self) -> Place:
+        """The beginning of the first file."""
+        return self.beginning_of(next(binlog.binlog_files(self._connection.source)).name)
+
+    def at(self, start: Start) -> Place:
+        """The place in a file, where a transaction begins or the binlog ends."""
+        if start.kind is not StartKind.FILE:
+            message = f"{start.kind}:{start.where} is no place on a server without GTIDs (gtid_mode = OFF)"
+            raise StartRefused(message, hint="Its places are in files: file:binlog.000007:1234.")
+        file, offset = start.place_in_file
+        with binlog.events(self._connection.source, file, offset) as found:
+            described = next(event for event in found if event.kind == binlog.FORMAT_DESCRIPTION)
+            behind = described if offset == binlog.FIRST_PLACE else next(found, None)
+        if behind and not _begins_between_transactions(behind, offset):
+            message = f"file:{file}:{offset} lies inside a transaction or an event"
+            raise StartRefused(message, hint="Take the place that SHOW MASTER STATUS or mysqldump gave.")
+        return self._place(file, offset)
+
+    def beginning_of(self, file: str) -> Place:
+        """The place of the file's first event."""
+        return self._place(file, binlog.FIRST_PLACE)
+
+    def _place(self, file: str, offset: int) -> Place:
+        return Place(self.identity(), sequence_of_file(file, offset), f"{file}:{offset}")
+
     def _end(self) -> tuple[str, int]:
         file, offset, *_ = self._connection.query("SHOW MASTER STATUS")[0]
         return file, int(offset)
+
+
+BETWEEN_TRANSACTIONS = frozenset(
+    {binlog.FORMAT_DESCRIPTION, binlog.PREVIOUS_GTIDS, binlog.ANONYMOUS_GTID, binlog.ROTATE, binlog.STOP}
+)
+
+
+def _begins_between_transactions(event: binlog.RawEvent, offset: int) -> bool:
+    """Whether the event at the place is one between transactions, and does begin there.
+
+    The server reads whatever bytes stand at a place: an event tells the place behind itself. The one that
+    tells the next file, at the end of a file, is not in the file and has none.
+    """
+    is_there = event.end == offset + event.size or (event.kind == binlog.ROTATE and event.end == 0)
+    return event.kind in BETWEEN_TRANSACTIONS and is_there
 
 
 def sequence_of_file(file: str, end: int) -> int:

@@ -158,7 +158,7 @@ def _gtid_mode(facts: ServerFacts) -> Iterator[Finding]:
 def _domains(facts: ServerFacts) -> Iterator[Finding]:
     if facts.is_mariadb and "," in (facts.gtids or ""):
         what = f"the binlog has several GTID domains, whose commits have no common order: {facts.gtids}"
-        mend = "write in one domain, and take the others out: FLUSH BINARY LOGS DELETE_DOMAIN_ID = (…)"
+        mend = "write in one domain, purge the logs with others, FLUSH BINARY LOGS DELETE_DOMAIN_ID = (…)"
         yield _refuse(what, mend)
 
 

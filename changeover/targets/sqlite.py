@@ -10,14 +10,14 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from changeover import sqlite_file
 from changeover.decide import Outcome, Write, decide
 from changeover.envelope import decode_key
 from changeover.errors import ChangeUnreadable, TargetUnavailable, TargetUnusable, UnversionedObject
 from changeover.table import Column, Kind, Table
-from changeover.targets import Held
+from changeover.targets import Held, adopting
 from changeover.values import Row, Value
 from changeover.version import Version
 
@@ -34,6 +34,8 @@ CREATE TABLE changeover_version (table_id INTEGER, key BLOB, version TEXT, delet
                                  PRIMARY KEY (table_id, key)) WITHOUT ROWID;
 """
 
+OWN_TABLES = "changeover_"
+
 AFFINITIES = {
     Kind.INTEGER: "INTEGER",
     Kind.FLOAT: "",  # REAL would store -0.0 as 0
@@ -46,8 +48,9 @@ AFFINITIES = {
 class SQLiteTarget:
     """A target in a SQLite file, made on first use."""
 
-    def __init__(self, path: Path, pipeline: str) -> None:
+    def __init__(self, path: Path, pipeline: str, *, adopt: bool = False) -> None:
         self._pipeline = pipeline
+        self._adopt = adopt
         self._statements: dict[str, _Statements] = {}
         check(path, pipeline)
         try:
@@ -93,7 +96,8 @@ class SQLiteTarget:
         held = Version.parse(found[0]) if found else None
         outcome = decide(held, write.version)
         if outcome is Outcome.APPLIED:
-            is_there = found is not None and not found[1]
+            # A row of another tool has no version, so it is lower than every one.
+            is_there = self._adopt or (found is not None and not found[1])
             if write.row is not None:
                 self._put(statements.replace if is_there else statements.insert, write, write.row)
             elif is_there:
@@ -154,17 +158,27 @@ class SQLiteTarget:
             message = f"{table.full_name} cannot be moved into SQLite, which keeps such names for itself"
             raise TargetUnusable(message, hint="Put the table in source.exclude.")
         if execute("SELECT 1 FROM sqlite_master WHERE name = ? COLLATE NOCASE", (table.name,)).fetchone():
-            message = f"the target has a table {table.name} that changeover did not make"
-            raise UnversionedObject(message)
+            if not self._adopt or table.name.lower().startswith(OWN_TABLES):
+                message = f"the target has a table {table.name} that changeover did not make"
+                raise UnversionedObject(message)
+            adopting.check(self._rows, table, {column.name: _affinity(column) for column in table.columns})
+            return self._note(table)
         columns = ", ".join(
             f"{_quoted(column.name)} {_affinity(column)}{'' if column.nullable else ' NOT NULL'}"
             for column in table.columns
         )
         key = ", ".join(_quoted(name) for name in table.key)
         execute(f"CREATE TABLE {_quoted(table.name)} ({columns}, PRIMARY KEY ({key}))")
+        return self._note(table)
+
+    def _note(self, table: Table) -> "_Statements":
+        execute = self._connection.execute
         (table_id,) = execute("SELECT coalesce(max(id), 0) + 1 FROM changeover_table").fetchone()
         execute("INSERT INTO changeover_table VALUES (?, ?, ?)", (table.name, table_id, table.fingerprint))
         return _Statements(table, table_id)
+
+    def _rows(self, sql: str, name: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql, (name,)).fetchall()
 
     def _make_header(self) -> None:
         execute = self._connection.execute

@@ -217,9 +217,6 @@ BAD: dict[str, Bad] = {
     ),
 }
 
-MADE_TOO_EARLY = "capture makes its log before it has looked at the source"
-NOT_SO = {(name, "capture") for name, bad in BAD.items() if bad.parts == BEFORE_CAPTURE}
-
 
 @pytest.fixture(scope="module")
 def server(mariadb: PrivateMariaDB) -> Iterator[PrivateMariaDB]:
@@ -345,15 +342,7 @@ def test_bad_input_gets_one_line_with_its_mend_and_touches_nothing(
     server: PrivateMariaDB, tmp_path: Path, name: str
 ) -> None:
     bad = BAD[name]
-    run_bad(server, tmp_path, bad, [part for part in bad.parts if (name, part) not in NOT_SO])
-
-
-@pytest.mark.xfail(strict=True, reason=MADE_TOO_EARLY)
-@pytest.mark.parametrize(("name", "part"), sorted(NOT_SO))
-def test_bad_input_of_a_part_that_runs_alone_touches_nothing_either(
-    server: PrivateMariaDB, tmp_path: Path, name: str, part: str
-) -> None:
-    run_bad(server, tmp_path, BAD[name], [part])
+    run_bad(server, tmp_path, bad, bad.parts)
 
 
 def test_a_source_without_a_binlog_is_refused_before_anything_is_touched(tmp_path: Path) -> None:

@@ -263,7 +263,6 @@ def test_capture_that_lost_its_connection_says_so_in_its_own_words_and_comes_bac
     assert not [line for line in moving.lines() if "Traceback" in line]
 
 
-@pytest.mark.xfail(strict=True, reason="the library logs lines of its own when its connection is lost")
 def test_every_line_of_the_output_is_one_event_whatever_happens(moving: Moving) -> None:
     moving.run()
     moving.until_in_step()
@@ -272,9 +271,6 @@ def test_every_line_of_the_output_is_one_event_whatever_happens(moving: Moving) 
     assert [line for line in moving.lines() if not line.startswith("{")] == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a line and its end are two writes, so two parts' lines can become one"
-)
 def test_each_event_is_written_at_once_so_that_the_lines_of_several_parts_never_mix(tmp_path: Path) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # tells one write from the next
     with ours, theirs:

@@ -1,9 +1,5 @@
-import os
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,18 +8,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 import changeover
 from changeover.demo import broker as broker_module
-from changeover.demo.broker import BrokerFailed, BrokerNotFound, PrivateKafka
+from changeover.demo.broker import BrokerNotFound, PrivateKafka
+from changeover.demo.private import ServerFailed, cached
 
 WAIT_S = 20.0
-
-HOLD_A_BROKER = """
-import sys, time
-from pathlib import Path
-from changeover.demo.broker import PrivateKafka
-with PrivateKafka(Path(sys.argv[1])) as broker:
-    print(broker.pid, flush=True)
-    time.sleep(60)
-"""
 
 LOGIN = (
     "org.apache.kafka.common.security.plain.PlainLoginModule required "
@@ -56,23 +44,6 @@ def read(broker: PrivateKafka, topic: str, count: int) -> list[bytes | None]:
         return [message.value() for message in consumer.consume(count, WAIT_S)]
     finally:
         consumer.close()
-
-
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-def wait_until(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_what_was_written_survives_a_restart_and_a_crash() -> None:
@@ -123,13 +94,6 @@ def test_a_paused_broker_is_silent_and_goes_on_where_it_was(kafka: PrivateKafka)
     assert client.list_topics(timeout=WAIT_S).brokers
 
 
-def test_a_paused_broker_can_be_stopped() -> None:
-    with PrivateKafka() as broker:
-        broker.pause()
-        broker.stop()
-        assert broker.pid is None
-
-
 def test_another_listener_can_ask_for_a_password() -> None:
     options = {
         "sasl.enabled.mechanisms": "PLAIN",
@@ -149,32 +113,6 @@ def test_another_listener_can_ask_for_a_password() -> None:
             AdminClient({**servers, **login, "sasl.password": "wrong"}).list_topics(timeout=1)
 
 
-def test_nothing_is_left_after_the_block_even_if_it_fails(tmp_path: Path) -> None:
-    broker = PrivateKafka(tmp_path)
-    with suppress(ZeroDivisionError), broker:
-        pid = broker.pid
-        raise ZeroDivisionError
-    assert pid is not None
-    assert not is_running(pid)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_broker_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
-    parent = subprocess.Popen(
-        [sys.executable, "-c", HOLD_A_BROKER, str(tmp_path)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(changeover.__file__).parents[1])},
-    )
-    assert parent.stdout is not None
-    with parent.stdout:
-        pid = int(parent.stdout.readline())
-    assert is_running(pid)
-    parent.kill()
-    parent.wait()
-    assert wait_until(lambda: not is_running(pid))
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -185,7 +123,7 @@ def test_the_broker_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
 def test_a_broker_that_does_not_come_up_says_why_and_leaves_nothing(
     tmp_path: Path, options: dict[str, str | None]
 ) -> None:
-    with pytest.raises(BrokerFailed, match=next(iter(options))), PrivateKafka(tmp_path, options=options):
+    with pytest.raises(ServerFailed, match=next(iter(options))), PrivateKafka(tmp_path, options=options):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -207,4 +145,4 @@ def test_a_missing_java_is_named_with_the_way_to_get_it(monkeypatch: pytest.Monk
 def test_the_kafka_that_is_looked_for_is_the_one_that_the_script_gets() -> None:
     script = Path(changeover.__file__).parents[1] / "scripts" / "need"
     done = subprocess.run([script, "kafka"], capture_output=True, text=True, check=True)
-    assert Path(done.stdout.strip()) == broker_module._cached(f"kafka-{broker_module.VERSION}")
+    assert Path(done.stdout.strip()) == cached(f"kafka-{broker_module.VERSION}")

@@ -1,9 +1,6 @@
 import contextlib
-import os
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +10,7 @@ import pytest
 import changeover
 from changeover.demo import mysql8
 from changeover.demo.mysql8 import MySQLNotFound, PrivateMySQL
-from changeover.demo.server import ServerFailed
-
-WAIT_S = 20.0
-
-HOLD_A_SERVER = """
-import sys, time
-from pathlib import Path
-from changeover.demo.mysql8 import PrivateMySQL
-with PrivateMySQL(Path(sys.argv[1])) as server:
-    print(server.pid, flush=True)
-    time.sleep(60)
-"""
+from changeover.demo.private import ServerFailed
 
 
 @pytest.fixture(scope="module")
@@ -42,23 +28,6 @@ def execute(server: PrivateMySQL, *statements: str) -> tuple[tuple[Any, ...], ..
 
 def variable(server: PrivateMySQL, name: str) -> object:
     return execute(server, f"SELECT @@{name}")[0][0]
-
-
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-def wait_until(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_the_binlog_is_complete_unless_asked_otherwise(mysql: PrivateMySQL) -> None:
@@ -140,32 +109,6 @@ def test_data_port_and_password_survive_a_restart_and_a_crash() -> None:
         server.start()
         assert execute(server, "SELECT id FROM kept.row_ ORDER BY id") == ((1,), (2,))
         assert before == (server.port, server.password, variable(server, "server_uuid"))
-
-
-def test_nothing_is_left_after_the_block_even_if_it_fails(tmp_path: Path) -> None:
-    server = PrivateMySQL(tmp_path)
-    with contextlib.suppress(ZeroDivisionError), server:
-        pid = server.pid
-        raise ZeroDivisionError
-    assert pid is not None
-    assert not is_running(pid)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_server_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
-    parent = subprocess.Popen(
-        [sys.executable, "-c", HOLD_A_SERVER, str(tmp_path)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(changeover.__file__).parents[1])},
-    )
-    assert parent.stdout is not None
-    with parent.stdout:
-        pid = int(parent.stdout.readline())
-    assert is_running(pid)
-    parent.kill()
-    parent.wait()
-    assert wait_until(lambda: not is_running(pid))
 
 
 def test_a_server_that_does_not_come_up_says_why_and_leaves_nothing(tmp_path: Path) -> None:

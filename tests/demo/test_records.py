@@ -4,6 +4,7 @@ import pytest
 from pymysql.connections import Connection
 
 from changeover.demo import records
+from changeover.demo.rows import CITIZENS_MAX, citizen_number
 
 TYPES = {
     *("tinyint", "smallint", "int", "bigint", "decimal", "float", "double"),
@@ -107,5 +108,5 @@ def test_one_seed_gives_the_same_rows_again_and_another_gives_others(source: "Co
 
 
 def test_every_citizen_has_another_number() -> None:
-    indexes = [*range(100_000), *range(records.CITIZENS_MAX - 100_000, records.CITIZENS_MAX)]
-    assert len({records.citizen_number(index) for index in indexes}) == len(indexes)
+    indexes = [*range(100_000), *range(CITIZENS_MAX - 100_000, CITIZENS_MAX)]
+    assert len({citizen_number(index) for index in indexes}) == len(indexes)

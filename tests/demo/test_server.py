@@ -1,30 +1,12 @@
 import contextlib
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pymysql
 import pytest
 
-import changeover
 from changeover.demo import server as server_module
-from changeover.demo.server import PrivateMariaDB, ServerFailed, ServerNotFound
-
-WAIT_S_MAX = 20.0
-
-HOLD_A_SERVER = """
-import sys, time
-from pathlib import Path
+from changeover.demo.private import ServerFailed, ServerNotFound
 from changeover.demo.server import PrivateMariaDB
-with PrivateMariaDB(Path(sys.argv[1])) as server:
-    print(server.pid, flush=True)
-    time.sleep(60)
-"""
 
 
 def variable(server: PrivateMariaDB, name: str) -> object:
@@ -40,35 +22,6 @@ def execute(server: PrivateMariaDB, *statements: str) -> object:
         for statement in statements:
             cursor.execute(statement)
         return cursor.fetchall()
-
-
-def wait_until(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + WAIT_S_MAX
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def is_running(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-def parent_with_a_server(folder: Path) -> tuple[subprocess.Popen[str], int]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD_A_SERVER, str(folder)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(changeover.__file__).parents[1])},
-    )
-    assert process.stdout is not None
-    with process.stdout:
-        return process, int(process.stdout.readline())
 
 
 def test_the_binlog_is_complete_unless_asked_otherwise(mariadb: PrivateMariaDB) -> None:
@@ -136,16 +89,6 @@ def test_stopping_is_a_clean_shutdown() -> None:
         assert "Shutdown complete" in (server.folder / "error.log").read_text()
 
 
-def test_nothing_is_left_after_the_block_even_if_it_fails(tmp_path: Path) -> None:
-    server = PrivateMariaDB(tmp_path)
-    with contextlib.suppress(ZeroDivisionError), server:
-        pid = server.pid
-        raise ZeroDivisionError
-    assert pid is not None
-    assert not is_running(pid)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_server_that_does_not_come_up_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     with (
         pytest.raises(ServerFailed, match="unknown variable 'no-such-option=1'"),
@@ -160,20 +103,3 @@ def test_a_missing_mariadb_is_named_with_the_way_to_get_it(monkeypatch: pytest.M
     monkeypatch.setattr(server_module, "FOLDERS", "/nowhere")
     with pytest.raises(ServerNotFound, match="apt-get install mariadb-server-core"):
         PrivateMariaDB().start()
-
-
-def test_the_server_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
-    parent, pid = parent_with_a_server(tmp_path)
-    assert is_running(pid)
-    parent.kill()
-    parent.wait()
-    assert wait_until(lambda: not is_running(pid))
-    shutil.rmtree(tmp_path)  # its files stay: a killed parent cannot remove them
-
-
-def test_an_interrupted_parent_takes_server_and_files_with_it(tmp_path: Path) -> None:
-    parent, pid = parent_with_a_server(tmp_path)
-    parent.send_signal(signal.SIGINT)
-    parent.wait(WAIT_S_MAX)
-    assert not is_running(pid)
-    assert list(tmp_path.iterdir()) == []

@@ -1,23 +1,24 @@
 import contextlib
 import json
-import os
 import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
 from pymysql.connections import Connection
 
-import changeover
+from changeover.demo import keys as keys_module
 from changeover.demo import writer as writer_module
+from changeover.demo.application import KINDS, Kind
+from changeover.demo.keys import Keys
 from changeover.demo.server import PrivateMariaDB
-from changeover.demo.writer import KINDS, PASSWORD_VARIABLE, Keys, Kind, Pace, Tally, Writer
+from changeover.demo.writer import PASSWORD_VARIABLE, Pace, Tally, Writer
+from tests.support.processes import environment
 
 WAIT_S_MAX = 30.0
 FIELDS = {"transactions", "rows", "by_kind", "seconds", "rolled_back", "retried", "errors"}
@@ -41,11 +42,7 @@ def start(mariadb: PrivateMariaDB, *arguments: str) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={
-            **os.environ,
-            PASSWORD_VARIABLE: mariadb.password,
-            "PYTHONPATH": str(Path(changeover.__file__).parents[1]),
-        },
+        env={**environment(), PASSWORD_VARIABLE: mariadb.password},
     )
 
 
@@ -60,7 +57,7 @@ def contents(connection: "Connection[Any]") -> list[Any]:
 
 
 def kind_named(name: str) -> Kind:
-    return next(kind for kind in KINDS if kind[0] == name)
+    return next(kind for kind in KINDS if kind.name == name)
 
 
 @pytest.mark.usefixtures("source")
@@ -100,15 +97,17 @@ def test_without_a_password_it_says_where_it_looks_for_it(
     assert PASSWORD_VARIABLE in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind[0])
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_each_kind_of_transaction_is_accepted_by_the_server(writer: Writer, kind: Kind) -> None:
     for _ in range(3):
         writer._attempt(kind)
-    assert writer.tally.by_kind == {kind[0]: 3}
+    assert writer.tally.by_kind == {kind.name: 3}
     assert (writer.tally.errors, writer.tally.retried) == (0, 0)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind[2]], ids=lambda kind: kind[0])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if not kind.is_committed], ids=lambda kind: kind.name
+)
 def test_what_is_rolled_back_leaves_no_trace_and_is_counted_apart(
     writer: Writer, source: "Connection[Any]", kind: Kind
 ) -> None:
@@ -207,7 +206,7 @@ def test_a_deleted_key_comes_back_and_a_held_one_is_never_new() -> None:
 
 
 def test_only_so_many_keys_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "KEYS_HELD_MAX", 10)
+    monkeypatch.setattr(keys_module, "KEYS_HELD_MAX", 10)
     keys = Keys(random.Random(1), (), lambda: 0)
     for key in range(1, 100):
         keys.hold(key)

@@ -6,6 +6,7 @@ import pytest
 
 from changeover.demo.mysql8 import PrivateMySQL
 from changeover.demo.server import PrivateMariaDB
+from changeover.demo.sql import SQLServer
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +22,7 @@ def sick_mysql() -> Iterator[PrivateMySQL]:
 
 
 @pytest.fixture(params=["mariadb", "mysql"])
-def server(request: pytest.FixtureRequest) -> PrivateMariaDB:
+def server(request: pytest.FixtureRequest) -> SQLServer:
     """Each of the two."""
-    found: PrivateMariaDB = request.getfixturevalue(f"sick_{request.param}")
+    found: SQLServer = request.getfixturevalue(f"sick_{request.param}")
     return found

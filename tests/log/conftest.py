@@ -9,5 +9,7 @@ from changeover.demo.broker import PrivateKafka
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[PrivateKafka]:
-    with PrivateKafka() as broker:
+    # By default it looks every 10 s for transactions that were left open.
+    options = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "200"}
+    with PrivateKafka(options=options) as broker:
         yield broker

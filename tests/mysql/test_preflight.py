@@ -11,7 +11,7 @@ from changeover.errors import SourceUnfit
 from changeover.mysql.connection import Connection
 from changeover.mysql.preflight import check_source
 from changeover.settings import Settings, SourceSettings
-from tests.support.pipeline import write_settings
+from tests.support.pipeline import schema_of, write_settings
 
 GOOD = {
     "binlog_format": "ROW",
@@ -22,8 +22,9 @@ GOOD = {
 
 
 @pytest.fixture
-def source(mariadb: PrivateMariaDB, tmp_path: Path) -> SourceSettings:
-    return Settings.load(write_settings(mariadb, "preflight", tmp_path)).source
+def source(mariadb: PrivateMariaDB, tmp_path: Path) -> Iterator[SourceSettings]:
+    with schema_of(mariadb, "preflight", "CREATE TABLE t (id INT PRIMARY KEY)") as schema:
+        yield Settings.load(write_settings(mariadb, schema, tmp_path)).source
 
 
 @contextmanager
@@ -69,7 +70,8 @@ def test_an_option_that_would_lose_changes_is_named_with_its_mend(
     with set_globally(mariadb, **{variable: value}):
         complaint = complaint_of(source)
         assert f"{variable} is {value}, not {GOOD[variable]}: {mend}" in complaint
-        assert "let the application reconnect" in complaint
+        if variable in {"binlog_format", "binlog_row_image"}:  # a session keeps its own
+            assert "let the application reconnect" in complaint
         assert "\n" not in complaint
         with mariadb.connect() as root, root.cursor() as cursor:
             cursor.execute(mend)

@@ -20,6 +20,7 @@ from changeover.demo import oracle, records
 from changeover.demo.broker import PrivateKafka
 from changeover.demo.mysql8 import PrivateMySQL
 from changeover.demo.server import PrivateMariaDB
+from changeover.demo.sql import SQLServer
 from changeover.mysql.catalog import captured_tables
 from changeover.status import Status
 from changeover.wiring import create_topics
@@ -30,7 +31,7 @@ RATE = 200
 STEADY_S = 3.0
 WAIT_S_MAX = 150
 
-SOURCES: dict[str, Callable[[], PrivateMariaDB]] = {
+SOURCES: dict[str, Callable[[], SQLServer]] = {
     "mariadb": PrivateMariaDB,
     "mysql": PrivateMySQL,
     "mysql-files": lambda: PrivateMySQL(options={"gtid_mode": "OFF", "enforce_gtid_consistency": "OFF"}),
@@ -40,7 +41,7 @@ ALWAYS = {("mariadb", "sqlite"), ("mysql", "kafka")}
 
 
 @contextmanager
-def writing(server: PrivateMariaDB) -> Iterator[Callable[[], dict[str, int]]]:
+def writing(server: SQLServer) -> Iterator[Callable[[], dict[str, int]]]:
     """A process that keeps writing; calling the result ends it and gives its totals."""
     arguments = ["--host", server.host, "--port", str(server.port), "--user", server.user]
     arguments += ["--seed", "7", "--rate", str(RATE)]

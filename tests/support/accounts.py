@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from changeover.demo.mysql8 import PrivateMySQL
 from changeover.demo.server import PrivateMariaDB
+from changeover.demo.sql import SQLServer
 from changeover.settings import SourceSettings
 
 USER = "mover"
@@ -18,11 +19,11 @@ HOST = "127.0.0.1"
 class Account(PrivateMariaDB):
     """A user of a server that runs: whoever takes a server can be given this in its place."""
 
-    def __init__(self, server: PrivateMariaDB, user: str, password: str) -> None:  # no server of its own
+    def __init__(self, server: SQLServer, user: str, password: str) -> None:  # no server of its own
         self.port, self.user, self.password = server.port, user, password
 
 
-def run(server: PrivateMariaDB, *statements: str) -> Sequence[Sequence[Any]]:
+def run(server: SQLServer, *statements: str) -> Sequence[Sequence[Any]]:
     """The last statement's rows, as the server's user."""
     with closing(server.connect()) as connection, connection.cursor() as cursor:
         for statement in statements:
@@ -31,7 +32,7 @@ def run(server: PrivateMariaDB, *statements: str) -> Sequence[Sequence[Any]]:
 
 
 @contextmanager
-def account(server: PrivateMariaDB, *grants: str, user: str = USER) -> Iterator[Account]:
+def account(server: SQLServer, *grants: str, user: str = USER) -> Iterator[Account]:
     """A new user with these grants only."""
     password = secrets.token_hex(8)
     how = "WITH mysql_native_password " if isinstance(server, PrivateMySQL) else ""
@@ -42,7 +43,7 @@ def account(server: PrivateMariaDB, *grants: str, user: str = USER) -> Iterator[
         run(server, f"DROP USER {user}@{HOST}")
 
 
-def source_of(server: PrivateMariaDB, schema: str, **more: Any) -> SourceSettings:  # noqa: ANN401 - settings
+def source_of(server: SQLServer, schema: str, **more: Any) -> SourceSettings:  # noqa: ANN401 - settings
     """The schema's tables as a source, for the server's user."""
     fields: dict[str, Any] = {
         "url": f"mysql://{server.user}@{server.host}:{server.port}",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from changeover.demo import oracle
-from changeover.demo.server import PrivateMariaDB
+from changeover.demo.sql import SQLServer
 from changeover.log import Log
 from changeover.mysql.bounded import BoundedReader
 from changeover.mysql.connection import Connection
@@ -26,7 +26,7 @@ class Pipeline:
 
     def __init__(  # noqa: PLR0913 - what tests vary
         self,
-        server: PrivateMariaDB,
+        server: SQLServer,
         schema: str,
         folder: Path,
         *,
@@ -97,7 +97,7 @@ class Pipeline:
 
 
 def write_settings(
-    server: PrivateMariaDB, schema: str, folder: Path, *, log: str = "sqlite:log.db", extra: str = ""
+    server: SQLServer, schema: str, folder: Path, *, log: str = "sqlite:log.db", extra: str = ""
 ) -> Path:
     """A settings file for the schema; the password goes by the environment, as it should."""
     os.environ["CHANGEOVER_SOURCE__PASSWORD"] = server.password
@@ -124,7 +124,7 @@ url = "sqlite:target.db"
 
 
 @contextmanager
-def schema_of(server: PrivateMariaDB, name: str, *statements: str) -> Iterator[str]:
+def schema_of(server: SQLServer, name: str, *statements: str) -> Iterator[str]:
     """A schema with these tables, gone at the end with its control schema."""
     connection = server.connect()
     try:

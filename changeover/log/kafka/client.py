@@ -1,10 +1,10 @@
 """Kafka's clients as we set them up, and their errors in our words."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -16,6 +16,11 @@ CONNECT_TIMEOUT_S = 10.0
 
 REQUEST_TIMEOUT_S = 30.0
 """How long each later question may take before the brokers count as unavailable: they may be electing."""
+
+ATTEMPT_TIMEOUT_S = 10.0
+"""How long one attempt to ask it may take: an answer that was lost does not come later."""
+
+ATTEMPT_WAIT_S = 0.1
 
 TRANSACTION_TIMEOUT_MS = 20_000
 """A transaction that its producer leaves open ends after this, and up to 10 s until the broker looks.
@@ -67,7 +72,6 @@ UNUSABLE = frozenset(
     {
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
-        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
         KafkaError.TOPIC_EXCEPTION,
         KafkaError.MSG_SIZE_TOO_LARGE,
         KafkaError.POLICY_VIOLATION,
@@ -132,6 +136,43 @@ class Cluster:
         }
 
 
+PASSING = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.NOT_CONTROLLER,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - said when the brokers are silent, too
+    }
+)
+"""Answers of brokers that elect a leader or come up: right after a topic was made, too."""
+
+Answer = TypeVar("Answer")
+
+
+def patiently(servers: str, ask: Callable[[], Answer]) -> Answer:
+    """The answer to a question that changes nothing, asked again while the brokers are changing."""
+    deadline = time.monotonic() + REQUEST_TIMEOUT_S
+    with translated(servers):
+        while True:
+            try:
+                return ask()
+            except KafkaException as error:
+                if error.args[0].code() not in PASSING or time.monotonic() > deadline:
+                    raise
+            time.sleep(ATTEMPT_WAIT_S)
+
+
 def reached(cluster: Cluster) -> AdminClient:
     """A client that was answered; `LogUnusable` where none can be, such as for a wrong password.
 
@@ -181,8 +222,13 @@ def error_of(error: KafkaError, servers: str) -> ChangeoverError:
         return LogUnusable(
             f"Kafka at {servers} refuses: {error.str()}", hint="See `changeover topics check`."
         )
+    return unavailable(f"Kafka at {servers} did not answer: {error.str()}")
+
+
+def unavailable(message: str) -> LogUnavailable:
+    """The error of a Kafka that may well answer later."""
     hint = "Check that the brokers run and can be reached from here; the work goes on by itself."
-    return LogUnavailable(f"Kafka at {servers} did not answer: {error.str()}", hint=hint)
+    return LogUnavailable(message, hint=hint)
 
 
 class _Quiet:

@@ -5,13 +5,15 @@ import time
 import orjson
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from changeover.errors import LogUnavailable
 from changeover.log.kafka.client import (
+    ATTEMPT_TIMEOUT_S,
     REQUEST_TIMEOUT_S,
     TRANSACTION_TIMEOUT_MS,
     Cluster,
     error_of,
+    patiently,
     translated,
+    unavailable,
 )
 from changeover.log.kafka.topics import Found, Topics, control_topic
 from changeover.log.kafka.wire import CaptureState
@@ -57,11 +59,11 @@ class ControlTopic:
 
         For one that is open hides all records behind it, also those of others that are committed.
         """
-        with translated(self._servers):
-            end = self._committed_end()
-            if whole:
-                end = self._await(self._topics.ends([self._place])[self._place])
-            if end > self._position:
+        end = self._committed_end()
+        if whole:
+            end = self._await(self._topics.ends([self._place])[self._place])
+        if end > self._position:
+            with translated(self._servers):
                 self._read_to(end)
 
     def close(self) -> None:
@@ -85,12 +87,15 @@ class ControlTopic:
         deadline = time.monotonic() + OPEN_S_MAX
         while (committed := self._committed_end()) < end:
             if time.monotonic() > deadline:
-                raise LogUnavailable(f"a transaction in {self.name} was open for {OPEN_S_MAX:.0f} s")
+                raise unavailable(f"a transaction in {self.name} was open for {OPEN_S_MAX:.0f} s")
             time.sleep(POLL_S)
         return committed
 
     def _committed_end(self) -> int:
-        _, end = self._consumer.get_watermark_offsets(TopicPartition(*self._place), timeout=REQUEST_TIMEOUT_S)
+        place = TopicPartition(*self._place)
+        _, end = patiently(
+            self._servers, lambda: self._consumer.get_watermark_offsets(place, timeout=ATTEMPT_TIMEOUT_S)
+        )
         return end
 
     def _read_to(self, end: int) -> None:
@@ -99,7 +104,7 @@ class ControlTopic:
         try:
             while self._position < end:
                 if time.monotonic() > deadline:
-                    raise LogUnavailable(f"the end of {self.name} was not reached")
+                    raise unavailable(f"the end of {self.name} was not reached")
                 for message in self._consumer.consume(1_000, timeout=POLL_S):
                     self._take(message)
         finally:

@@ -6,12 +6,13 @@ from dataclasses import asdict
 from typing import Self
 
 import orjson
-from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
-from changeover.errors import Fenced, LogUnavailable, LogUnusable
+from changeover.errors import Fenced, LogUnusable
 from changeover.log import Checkpoint, Entry, GroupProgress
-from changeover.log.kafka.client import REQUEST_TIMEOUT_S, Cluster, translated
+from changeover.log.kafka.client import ATTEMPT_TIMEOUT_S, Cluster, patiently, unavailable
 from changeover.log.kafka.control import KEY_IDENTITY, KEY_TOPIC, ControlTopic
+from changeover.log.kafka.history import KafkaHistory
 from changeover.log.kafka.producing import Appender, KafkaCaptureLog
 from changeover.log.kafka.reading import KafkaReader
 from changeover.log.kafka.topics import NEW_PIPELINE, Found, Topics, Wanted, control_topic, table_topics
@@ -74,7 +75,7 @@ class KafkaLog:
             message = (
                 "Kafka has ended our transaction, because it was open for too long"  # as nobody has our id
             )
-            raise LogUnavailable(message) from error
+            raise unavailable(message) from error
         self._appender = appender
         return ends
 
@@ -84,13 +85,13 @@ class KafkaLog:
         self._readers.append(reader)
         return reader
 
+    def history(self) -> KafkaHistory:
+        """What the tables' topics hold now."""
+        return KafkaHistory(self._cluster, self._pipeline, self._control)
+
     def progress_of(self, group: str) -> GroupProgress:
         """How far the group is, from what its members wrote beside their offsets."""
-        asked = self._topics.admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(f"{self._pipeline}.{group}")], request_timeout=REQUEST_TIMEOUT_S
-        )
-        with translated(self._cluster.servers):
-            places = next(answer.result() for answer in asked.values()).topic_partitions or []
+        places = self._committed(f"{self._pipeline}.{group}")
         notes = {
             Partition(place.topic, place.partition): CommitNote.decode(place.metadata) for place in places
         }
@@ -130,6 +131,15 @@ class KafkaLog:
     def _not_made(self) -> LogUnusable:
         message = f"Kafka at {self._cluster.servers} has no log of pipeline {self._pipeline!r}"
         return LogUnusable(message, hint="Make it: changeover topics create.")
+
+    def _committed(self, group: str) -> Sequence[TopicPartition]:
+        def ask() -> Sequence[TopicPartition]:
+            asked = self._topics.admin.list_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions(group)], request_timeout=ATTEMPT_TIMEOUT_S
+            )
+            return next(answer.result() for answer in asked.values()).topic_partitions or ()
+
+        return patiently(self._cluster.servers, ask)
 
     def _through(self, notes: dict[Partition, CommitNote]) -> Watermark | None:
         """The last watermark that every partition has passed; unknown while one has not said."""

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from changeover.errors import ChangeoverError, Fenced, LogUnavailable, LogUnusable
+from changeover.errors import ChangeoverError, Fenced, LogUnusable
 from changeover.log import Beat, Checkpoint, Entry, topic_of
-from changeover.log.kafka.client import REQUEST_TIMEOUT_S, Cluster, error_of, translated
+from changeover.log.kafka.client import REQUEST_TIMEOUT_S, Cluster, error_of, translated, unavailable
 from changeover.log.kafka.control import KEY_CAPTURE, KEY_TABLE, ControlTopic
 from changeover.log.kafka.parts import HEADER_PART, Part, split
 from changeover.log.kafka.topics import Found, progress_topic
@@ -50,7 +50,7 @@ class Appender:
         """Begin a transaction with the entries in it."""
         if not self._is_usable:
             message = "the producer has failed before, and the outcome of its transaction is not known"
-            raise LogUnavailable(message)
+            raise unavailable(message)
         self._is_usable = False  # until this transaction has ended well
         self._define(entries)
         self._begin()
@@ -152,7 +152,7 @@ class Appender:
             raise self._failed
         if is_late:
             message = f"Kafka at {self._servers} did not take all records within {REQUEST_TIMEOUT_S:.0f} s"
-            raise LogUnavailable(message)
+            raise unavailable(message)
 
 
 class KafkaCaptureLog:
@@ -162,6 +162,7 @@ class KafkaCaptureLog:
         self._appender = appender  # its birth has fenced whoever was capture before
         self._control = control
         self._progress = progress_topic(pipeline)
+        self._is_fenced = False
         control.refresh(whole=True)
         self._state = replace(control.capture, holder=secrets.token_hex(8))
         appender.begin()
@@ -174,10 +175,16 @@ class KafkaCaptureLog:
 
     def append(self, entries: Sequence[Entry], checkpoint: Checkpoint | None, beat: Beat | None) -> None:
         """Return once all of it is durable, in one transaction; see `changeover.log.CaptureLog`."""
+        if self._is_fenced:
+            raise _fenced()
         try:
             self._append(entries, checkpoint, beat)
         except Fenced as error:
-            raise self._who_ended_it() from error
+            self._is_fenced = self._is_taken_over()
+            if self._is_fenced:
+                raise _fenced() from error
+            message = "Kafka has ended our transaction, because it was open for too long"
+            raise unavailable(message) from error
 
     def _append(self, entries: Sequence[Entry], checkpoint: Checkpoint | None, beat: Beat | None) -> None:
         appender = self._appender
@@ -196,9 +203,11 @@ class KafkaCaptureLog:
         self._appender.commit()
         self._state = state
 
-    def _who_ended_it(self) -> ChangeoverError:
-        """A newer capture, which has left its name before anything else; or Kafka, since it took too long."""
+    def _is_taken_over(self) -> bool:
+        """Whether a newer capture has left its name, which it does before anything else."""
         self._control.refresh(whole=True)
-        if self._control.capture.holder != self._state.holder:
-            return Fenced("a newer capture has taken over this log")
-        return LogUnavailable("Kafka has ended our transaction, because it was open for too long")
+        return self._control.capture.holder != self._state.holder
+
+
+def _fenced() -> Fenced:
+    return Fenced("a newer capture has taken over this log")

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from changeover.errors import ChangeUnreadable, LogTrimmed
 from changeover.log import Record
-from changeover.log.kafka.client import REQUEST_TIMEOUT_S, Cluster, error_of, translated
+from changeover.log.kafka.client import ATTEMPT_TIMEOUT_S, Cluster, error_of, patiently, translated
 from changeover.log.kafka.control import ControlTopic
 from changeover.log.kafka.parts import HEADER_PART, Join
 from changeover.log.kafka.topics import Topics, table_topics
@@ -190,27 +190,32 @@ class KafkaReader:
     def _begin(self, places: list[TopicPartition]) -> None:
         """Read on in these partitions from what is committed."""
         self._topics.check_unchanged(self._control.topics)  # partitions that were added end up here too
+        committed = patiently(self._servers, lambda: self._committed(places)) if places else []
+        ours = {Partition(place.topic, place.partition): self._resumed(place) for place in committed}
+        self._watermarks.start({partition: one.note for partition, one in ours.items()}, self._topics.ends)
         with translated(self._servers):
-            committed = self._consumer.committed(places, timeout=REQUEST_TIMEOUT_S) if places else []
-            ours = {Partition(place.topic, place.partition): self._resumed(place) for place in committed}
-            self._watermarks.start(
-                {partition: one.note for partition, one in ours.items()}, self._topics.ends
-            )
             self._consumer.assign(
                 [TopicPartition(topic, number, one.committed) for (topic, number), one in ours.items()]
             )
         self._ours = ours
 
+    def _committed(self, places: list[TopicPartition]) -> list[TopicPartition]:
+        committed = self._consumer.committed(places, timeout=ATTEMPT_TIMEOUT_S)
+        for place in committed:
+            if place.error is not None:
+                raise KafkaException(place.error)
+        return committed
+
     def _resumed(self, place: TopicPartition) -> Ours:
-        if place.error is not None:
-            raise error_of(place.error, self._servers)
         start = place.offset if place.offset >= 0 else self._first_offset(place)
         note = CommitNote.decode(place.metadata)
         note = replace(note, applied=max(note.applied, start))
         return Ours(start, note, Join(note.applied), polled=start)
 
     def _first_offset(self, place: TopicPartition) -> int:
-        low, _ = self._consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_S)
+        low, _ = patiently(
+            self._servers, lambda: self._consumer.get_watermark_offsets(place, timeout=ATTEMPT_TIMEOUT_S)
+        )
         if low > 0:
             raise LogTrimmed(
                 f"topic {place.topic} no longer holds its first {low} records, which this group never read"
@@ -229,7 +234,7 @@ class KafkaReader:
         if ours is None:  # taken away while these records were on their way
             return None
         ours.polled = offset + 1
-        headers = _headers(message)
+        headers = headers_of(message)
         value = message.value() or b""
         part = headers.get(HEADER_PART)
         if part is not None:
@@ -237,7 +242,7 @@ class KafkaReader:
             if joined is None:
                 return None
             value = joined
-        return Record(partition, offset, self._table(topic, headers), message.key() or b"", value)
+        return Record(partition, offset, table_of(self._control, topic, headers), message.key() or b"", value)
 
     def _take_error(self, error: KafkaError, ours: Ours | None, offset: int) -> None:
         match error.code():
@@ -251,16 +256,19 @@ class KafkaReader:
             case _:
                 raise error_of(error, self._servers)
 
-    def _table(self, topic: str, headers: Mapping[str, bytes]) -> Table:
-        fingerprint = headers.get(HEADER_TABLE)
-        if fingerprint is None:
-            raise ChangeUnreadable(f"a record in {topic} was not written by changeover: it names no table")
-        table = self._control.table(fingerprint)
-        if table is None:
-            raise ChangeUnreadable(f"a record in {topic} names a table definition that is not in the log")
-        return table
+
+def table_of(control: ControlTopic, topic: str, headers: Mapping[str, bytes]) -> Table:
+    """The definition under which a record was written; `ChangeUnreadable` if it names none."""
+    fingerprint = headers.get(HEADER_TABLE)
+    if fingerprint is None:
+        raise ChangeUnreadable(f"a record in {topic} was not written by changeover: it names no table")
+    table = control.table(fingerprint)
+    if table is None:
+        raise ChangeUnreadable(f"a record in {topic} names a table definition that is not in the log")
+    return table
 
 
-def _headers(message: Message) -> dict[str, bytes]:
+def headers_of(message: Message) -> dict[str, bytes]:
+    """The message's headers by name."""
     pairs: Iterable[tuple[str, object]] = message.headers() or ()  # type: ignore[assignment] # its stub is wide
     return {name: value for name, value in pairs if isinstance(value, bytes)}

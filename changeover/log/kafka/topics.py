@@ -18,9 +18,17 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from changeover.errors import LogUnavailable, LogUnusable
+from changeover.errors import LogUnusable
 from changeover.log import topic_of
-from changeover.log.kafka.client import REQUEST_TIMEOUT_S, Cluster, reached, translated
+from changeover.log.kafka.client import (
+    ATTEMPT_TIMEOUT_S,
+    REQUEST_TIMEOUT_S,
+    Cluster,
+    patiently,
+    reached,
+    translated,
+    unavailable,
+)
 from changeover.progress import Partition
 from changeover.table import Table
 
@@ -78,19 +86,11 @@ class Topics:
 
     def describe(self, names: Iterable[str]) -> dict[str, Found]:
         """The topics that there are, of these names."""
-        asked = self.admin.describe_topics(TopicCollection(list(names)), request_timeout=REQUEST_TIMEOUT_S)
-        found: dict[str, Found] = {}
-        for name, answer in asked.items():
-            try:
-                topic = answer.result()
-            except KafkaException as error:
-                if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    continue
-                with translated(self._servers):
-                    raise
-            replication = min(len(partition.replicas) for partition in topic.partitions)
-            found[name] = Found(str(topic.topic_id), len(topic.partitions), replication)
-        return found
+        wanted = TopicCollection(list(names))
+        return patiently(
+            self._servers,
+            lambda: _found(self.admin.describe_topics(wanted, request_timeout=ATTEMPT_TIMEOUT_S)),
+        )
 
     def create(self, tables: Sequence[Table], wanted: Wanted) -> dict[str, Found]:
         """Make the topics that are missing; all of the pipeline's topics for these tables."""
@@ -114,16 +114,14 @@ class Topics:
     def ends(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         """For each partition the offset behind all that was ever written to it, committed or not."""
         places = {TopicPartition(topic, number): OffsetSpec.latest() for topic, number in partitions}  # type: ignore[no-untyped-call]
-        if not places:
-            return {}
-        asked = self.admin.list_offsets(
-            places, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=REQUEST_TIMEOUT_S
-        )
-        with translated(self._servers):
-            return {
-                Partition(place.topic, place.partition): int(answer.result().offset)
-                for place, answer in asked.items()
-            }
+
+        def ask() -> dict[Partition, int]:
+            asked = self.admin.list_offsets(
+                places, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ATTEMPT_TIMEOUT_S
+            )
+            return {Partition(at.topic, at.partition): int(end.result().offset) for at, end in asked.items()}
+
+        return patiently(self._servers, ask) if places else {}
 
     def check_unchanged(self, noted: Mapping[str, Found]) -> None:
         """Return if each topic is the one that was noted; else `LogUnusable` says what became of it."""
@@ -154,11 +152,12 @@ class Topics:
 
     def _configs(self, names: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-        if not resources:
-            return {}
-        asked = self.admin.describe_configs(resources, request_timeout=REQUEST_TIMEOUT_S)
-        with translated(self._servers):
+
+        def ask() -> dict[str, Mapping[str, Any]]:
+            asked = self.admin.describe_configs(resources, request_timeout=ATTEMPT_TIMEOUT_S)
             return {resource.name: answer.result() for resource, answer in asked.items()}
+
+        return patiently(self._servers, ask) if resources else {}
 
     def _new(self, name: str, partitions: int, wanted: Wanted, config: Mapping[str, str]) -> NewTopic:
         settings = {"min.insync.replicas": str(wanted.min_insync), **config}
@@ -178,7 +177,7 @@ class Topics:
         while len(found := self.describe(names)) < len(set(names)):
             if time.monotonic() > deadline:
                 missing = ", ".join(set(names) - set(found))
-                raise LogUnavailable(f"topics that were made have not come up: {missing}")
+                raise unavailable(f"topics that were made have not come up: {missing}")
             time.sleep(POLL_S)
         return found
 
@@ -205,6 +204,20 @@ CONTROL_CONFIG = {
     # Each append leaves a transaction marker, which compaction keeps for this long; by default a day.
     "delete.retention.ms": "60000",
 }
+
+
+def _found(asked: Mapping[str, Future[Any]]) -> dict[str, Found]:
+    found: dict[str, Found] = {}
+    for name, answer in asked.items():
+        try:
+            topic = answer.result()
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                continue
+            raise
+        replication = min(len(partition.replicas) for partition in topic.partitions)
+        found[name] = Found(str(topic.topic_id), len(topic.partitions), replication)
+    return found
 
 
 def _config_complaints(name: str, config: Mapping[str, Any], wanted: Wanted, cleanup: str) -> Iterable[str]:

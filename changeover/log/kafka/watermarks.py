@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from changeover.log.kafka.client import REQUEST_TIMEOUT_S, Cluster, error_of, translated
+from changeover.log.kafka.client import ATTEMPT_TIMEOUT_S, Cluster, error_of, patiently, translated
 from changeover.log.kafka.topics import progress_topic
 from changeover.log.kafka.wire import CommitNote, decode_watermark
 from changeover.progress import Offsets, Partition, Watermark, has_passed
@@ -56,9 +56,11 @@ class Watermarks:
         self._partitions = frozenset(notes)
         self._ahead.clear()
         self.mark = Mark(first.through, first.progress_offset)
+        place = TopicPartition(self._topic, 0)
+        low, _ = patiently(
+            self._servers, lambda: self._consumer.get_watermark_offsets(place, timeout=ATTEMPT_TIMEOUT_S)
+        )
         with translated(self._servers):
-            place = TopicPartition(self._topic, 0, first.progress_offset)
-            low, _ = self._consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_S)
             self._missed = ends(self._partitions) if low > first.progress_offset else {}
             self._consumer.assign([TopicPartition(self._topic, 0, max(low, first.progress_offset))])
 

@@ -1,0 +1,106 @@
+"""The words of which the invented records are made: Danish ones, and some that are hard to spell."""
+
+FIRST_NAMES = (
+    "Anne",
+    "Bodil",
+    "Cæcilie",
+    "Dorthe",
+    "Ellen",
+    "Freja",
+    "Gudrun",
+    "Håkon",
+    "Ida",
+    "Jørgen",
+    "Kirsten",
+    "Lærke",
+    "Mette",
+    "Niels",
+    "Ove",
+    "Pernille",
+    "Rasmus",
+    "Søren",
+    "Troels",
+    "Ulla",
+    "Vibeke",
+    "Åge",
+    "Æskil",
+    "Øjvind",
+    "Nour",
+    "Łukasz",
+    "Siân",
+    "Naïma",
+    "Đặng",
+    "José",
+)
+LAST_NAMES = (
+    "Andersen",
+    "Bøgh",
+    "Christensen",
+    "Dalgård",
+    "Enevoldsen",
+    "Frandsen",
+    "Grønbæk",
+    "Høj",
+    "Iversen",
+    "Jørgensen",
+    "Kjær",
+    "Lauritsen",
+    "Møller",
+    "Nygård",
+    "Overgård",
+    "Poulsen",
+    "Rømer",
+    "Sørensen",
+    "Thygesen",
+    "Væver",
+    "Østergaard",
+    "Ågesen",
+    "Nielsen-Ørum",
+    "O'Brien",
+    "Şahin",
+)
+STREETS = (
+    "Nørregade",
+    "Åboulevarden",
+    "Sønder Allé",
+    "Ærøvej",
+    "Rådhuspladsen",
+    "Bjørnsonsvej",
+    "H.C. Ørsteds Vej",
+)
+TOWNS = ("8000 Aarhus C", "1620 København V", "5000 Odense C", "9000 Aalborg", "6700 Esbjerg", "3700 Rønne")
+NOTES = (
+    "Allergisk over for penicillin.",
+    "Ønsker påmindelse pr. sms 📱",
+    "Bør måle blodtryk hver uge; sidst 142/88.",
+    'Siger selv: "Det går fint 🙂".',
+    "Pårørende: datter, tlf. 20 30 40 50\nRinger kun efter kl. 16.",
+    "",
+)
+DRUGS = (
+    ("Panodil", "N02BE01"),
+    ("Pinex", "N02BE01"),
+    ("Ipren", "M01AE01"),
+    ("Eliquis", "B01AF02"),
+    ("Simvastatin", "C10AA01"),
+    ("Metformin", "A10BA02"),
+    ("Ozempic", "A10BJ06"),
+    ("Eltroxin", "H03AA01"),
+    ("Losartan", "C09CA01"),
+    ("Ventoline", "R03AC02"),
+    ("Imigran", "N02CC01"),
+    ("Marevan", "B01AA03"),
+)
+FORMS = ("tablet", "kapsel", "mikstur", "injektion", "plaster", "næsespray")
+SEXES = ("female", "male", "female", "male", "other", "ikke oplyst, ø")
+BLOOD_GROUPS = ("0-", "0+", "A-", "A+", "B-", "B+", "AB-", "AB+", None)
+STATUSES = ("open", "dispensed", "cancelled")
+INSTRUCTIONS = (
+    "1 tablet morgen og aften mod forhøjet blodtryk",
+    "2 sug efter behov, højst 8 i døgnet",
+    "½ tablet til natten",
+    "Injiceres under huden én gang om ugen 💉",
+    "Må ikke tages på tom mave",
+    None,
+)
+LANGUAGES = ("da", "fo", "kl", "العربية")

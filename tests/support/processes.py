@@ -1,0 +1,60 @@
+"""Processes that tests start and watch: whether they run, and parents that hold a private server."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import changeover
+from changeover.demo.private import PrivateServer
+
+POLL_S = 0.05
+WAIT_S_MAX = 20.0
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from {module} import {name}
+with {name}(Path(sys.argv[1])) as server:
+    print(server.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def environment() -> dict[str, str]:
+    """For a Python that is to import this changeover."""
+    return {**os.environ, "PYTHONPATH": str(Path(changeover.__file__).parents[1])}
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, and it is no zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def wait_until(condition: Callable[[], bool], s_max: float = WAIT_S_MAX) -> bool:
+    """Whether the condition came to hold in time."""
+    deadline = time.monotonic() + s_max
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(POLL_S)
+    return False
+
+
+def parent_of(server: type[PrivateServer], folder: Path) -> tuple["subprocess.Popen[str]", int]:
+    """A process that holds such a server in the folder, and the server's process id."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", HOLD.format(module=server.__module__, name=server.__name__), str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    assert parent.stdout is not None
+    with parent.stdout:
+        return parent, int(parent.stdout.readline())
