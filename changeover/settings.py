@@ -105,7 +105,7 @@ class SourceSettings(Section):
 
 
 class LogSettings(Section):
-    """The log between capture and consumers; all but the URL is for Kafka."""
+    """The log between capture and consumers; all but URL and replay window is for Kafka."""
 
     url: str = Field(
         description="sqlite:FILE, relative to the settings file, or kafka://host:port,… of the brokers."

@@ -40,10 +40,11 @@ def why_unusable(path: Path) -> str | None:
     return None
 
 
-def header_of(path: Path, table: str) -> tuple[object, ...] | None:
+def header_of(path: Path, table: str, *, may_lack: bool = False) -> tuple[object, ...] | None:
     """The row of a file's header table: format and pipeline; None where the file is not there or is empty.
 
-    Raises `sqlite3.DatabaseError` if the file is no database, or one that has no such header.
+    Raises `sqlite3.DatabaseError` if the file is no database, or one that has no such header, unless it
+    `may_lack` one.
     """
     if not path.exists():
         return None
@@ -53,7 +54,8 @@ def header_of(path: Path, table: str) -> tuple[object, ...] | None:
     mode = "mode=ro" if is_open else "mode=ro&immutable=1"
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
     try:
-        if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        if not names or (may_lack and table not in names):
             return None
         row = connection.execute(f"SELECT format, pipeline FROM {table}").fetchone()
     except sqlite3.OperationalError as error:

@@ -28,7 +28,7 @@ def open_log(settings: Settings, writer: str | None = None) -> Log:
             writer=writer,
             record_bytes_max=settings.log.record_bytes_max,
         )
-    return SQLiteLog(_log_file(settings), settings.pipeline)
+    return SQLiteLog(_log_file(settings), settings.pipeline, replay_window_h=settings.log.replay_window_h)
 
 
 def has_log(settings: Settings) -> bool:
@@ -65,7 +65,7 @@ def check_log_of(settings: Settings) -> None:
 
 def check_target_of(settings: Settings) -> None:
     """As `check_stores`, for the target alone."""
-    check_target(_target_file(settings), settings.pipeline)
+    check_target(_target_file(settings), settings.pipeline, adopt=settings.target.adopt)
 
 
 def create_topics(settings: Settings, tables: Sequence[Table]) -> list[str]:

@@ -51,6 +51,9 @@ url = "sqlite:records.db"
 """
 
 POLL_S = 0.1
+IN_STEP_MS_MAX = 1_000
+"""Lag below which the target counts as caught up, after the import and the kills."""
+
 IMPORT_WAIT_S_MAX = 300.0
 DRAIN_WAIT_S_MAX = 120.0
 WRITER_WAIT_S_MAX = 30.0
@@ -147,7 +150,8 @@ class Story:
         steady_since: float | None = None
         for now in self._watch(IMPORT_WAIT_S_MAX):
             self._kill_what_is_due(now)
-            if now.is_import_applied and not self._to_kill:
+            is_in_step = now.lag_ms is not None and now.lag_ms < IN_STEP_MS_MAX
+            if now.is_import_applied and not self._to_kill and (is_in_step or steady_since):
                 if steady_since is None:
                     self._show.event("all rows are copied and applied; capture keeps the target in step")
                     steady_since = time.monotonic()

@@ -7,7 +7,8 @@ transactions at once is faster than one that appends each alone.
 
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -16,7 +17,8 @@ import orjson
 
 from changeover import sqlite_file
 from changeover.errors import Fenced, LogTrimmed, LogUnavailable, LogUnusable
-from changeover.log import Beat, Checkpoint, Entry, GroupProgress, Record, topic_of
+from changeover.log import Beat, Checkpoint, Entry, GroupProgress, Record, sqlite_retention, topic_of
+from changeover.log.sqlite_retention import note_append, trim
 from changeover.progress import AppliedThrough, Offsets, Partition, Watermark
 from changeover.table import Table
 from changeover.version import Version
@@ -27,7 +29,13 @@ LOCK_WAIT_S_MAX = 60.0
 
 WATERMARKS_TRIMMED_AT = 100
 
-SCHEMA = """
+REPLAY_WINDOW_H = 168.0
+"""How long records are kept at least, so that they can be read again."""
+
+COMMITS_BETWEEN_TRIMS = 100
+
+SCHEMA = (
+    """
 CREATE TABLE changeover_log (format INTEGER, pipeline TEXT, identity TEXT);
 CREATE TABLE table_definition (id INTEGER PRIMARY KEY, fingerprint TEXT UNIQUE, definition BLOB);
 CREATE TABLE topic (id INTEGER PRIMARY KEY, name TEXT UNIQUE, end INTEGER NOT NULL);
@@ -42,13 +50,24 @@ CREATE TABLE committed (consumer_group TEXT, topic TEXT, offset INTEGER,
                         PRIMARY KEY (consumer_group, topic)) WITHOUT ROWID;
 INSERT INTO capture VALUES (0, NULL, NULL, 0);
 """
+    + sqlite_retention.SCHEMA
+)
 
 
 class SQLiteLog:
     """A log in a SQLite file, made on first use."""
 
-    def __init__(self, path: Path, pipeline: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        pipeline: str,
+        *,
+        replay_window_h: float = REPLAY_WINDOW_H,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
         self._pipeline = pipeline
+        self._window_ms = int(replay_window_h * 3_600_000)
+        self._now_s = now_s
         self._tables: dict[int, Table] = {}
         check(path, pipeline)
         try:
@@ -148,7 +167,13 @@ class SQLiteLog:
             ((topic_id, offset, *row) for offset, row in enumerate(rows, start)),
         )
         self.connection.execute("UPDATE topic SET end = ? WHERE id = ?", (end, topic_id))
+        note_append(self.connection, topic_id, start, int(self._now_s() * 1000))
         return end
+
+    def trim(self) -> int:
+        """Remove records that are older than the replay window and that every group has passed; how many."""
+        with transaction(self.connection):
+            return trim(self.connection, int(self._now_s() * 1000) - self._window_ms)
 
     def _topic(self, name: str) -> tuple[int, int]:
         self.connection.execute("INSERT OR IGNORE INTO topic (name, end) VALUES (?, 0)", (name,))
@@ -221,6 +246,7 @@ class SQLiteReader:
     def __init__(self, log: SQLiteLog, group: str) -> None:
         self._log = log
         self._group = group
+        self._commits = 0
         progress = log.progress_of(group)
         self._committed = dict(progress.committed)
         self._position = dict(progress.committed)
@@ -271,7 +297,13 @@ class SQLiteReader:
             )
             _trim_watermarks(connection)
         self._committed |= offsets
+        self._trim_at_times()
         return through
+
+    def _trim_at_times(self) -> None:
+        self._commits += 1
+        if self._commits % COMMITS_BETWEEN_TRIMS == 0:
+            self._log.trim()
 
     def _read(self, topic_id: int, partition: Partition, limit: int) -> list[Record]:
         start = self._position.get(partition, 0)
@@ -280,6 +312,9 @@ class SQLiteReader:
             "ORDER BY offset LIMIT ?",
             (topic_id, start, limit),
         ).fetchall()
+        if rows and rows[0][0] != start:
+            message = f"{partition.topic} no longer holds records {start} to {rows[0][0] - 1}"
+            raise LogTrimmed(message)
         if rows:
             self._position[partition] = rows[-1][0] + 1
         return [

@@ -28,6 +28,8 @@ GTID, ANONYMOUS_GTID, PREVIOUS_GTIDS, MARIADB_GTID = 33, 34, 35, 162
 
 END_OF_STREAM = 0xFE
 HEADER = struct.Struct("<IBIII")
+HEADER_BYTES = HEADER.size + 2  # and two of flags
+CHECKSUM_BYTES = 4
 ER_MASTER_FATAL_ERROR_READING_BINLOG = 1236
 NO_SUCH_FILE = "could not find first log file name"
 CREATED_AT = slice(2 + 50, 2 + 50 + 4)
@@ -91,9 +93,11 @@ def events(
             with connection.cursor() as cursor:
                 for assignment in ("@master_binlog_checksum = @@global.binlog_checksum", *session):
                     cursor.execute(f"SET {assignment}")
+                cursor.execute("SELECT @@global.binlog_checksum <> 'NONE'")
+                ((has_checksums,),) = cursor.fetchall()
             asked = struct.pack("<IHI", place, NON_BLOCKING, NO_SERVER_ID) + file.encode()
             connection._execute_command(COMMAND.COM_BINLOG_DUMP, asked)  # type: ignore[attr-defined] # noqa: SLF001 - PyMySQL has no other way to say it
-            yield _events(connection)
+            yield _events(connection, CHECKSUM_BYTES * int(has_checksums))
 
 
 def gtids(source: SourceSettings, file: str) -> Iterator[str]:
@@ -115,7 +119,7 @@ def number_of(file: str) -> int:
 
 def _first_name(source: SourceSettings) -> str:
     with events(source, "", FIRST_PLACE) as found:
-        return next(event for event in found if event.kind == ROTATE).body[8:].split(b"\0")[0].decode()
+        return next(event for event in found if event.kind == ROTATE).body[8:].decode()
 
 
 def _name_after(file: str) -> str:
@@ -123,13 +127,13 @@ def _name_after(file: str) -> str:
     return f"{base}.{number_of(file) + 1:06}"
 
 
-def _events(connection: Any) -> Iterator[RawEvent]:  # noqa: ANN401 - PyMySQL's connection below what it declares
+def _events(connection: Any, checksum_bytes: int) -> Iterator[RawEvent]:  # noqa: ANN401 - PyMySQL's connection below what it declares
     while True:
         packet = connection._read_packet().get_all_data()  # noqa: SLF001
         if packet[0] == END_OF_STREAM:
             return
         at_s, kind, _, size, end = HEADER.unpack(packet[1 : 1 + HEADER.size])
-        yield RawEvent(at_s, kind, size, end, packet[1 + HEADER.size + 2 :])
+        yield RawEvent(at_s, kind, size, end, packet[1 + HEADER_BYTES : len(packet) - checksum_bytes])
 
 
 class _Hung:

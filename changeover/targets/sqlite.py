@@ -52,7 +52,7 @@ class SQLiteTarget:
         self._pipeline = pipeline
         self._adopt = adopt
         self._statements: dict[str, _Statements] = {}
-        check(path, pipeline)
+        check(path, pipeline, adopt=adopt)
         try:
             self._connection = sqlite_file.connect(path, LOCK_WAIT_S_MAX)
         except sqlite3.Error as error:
@@ -209,13 +209,13 @@ class SQLiteTarget:
             raise TargetUnavailable(message) from error
 
 
-def check(path: Path, pipeline: str) -> None:
+def check(path: Path, pipeline: str, *, adopt: bool = False) -> None:
     """Return if the file is the pipeline's target or can become it, else raise `TargetUnusable`."""
     why = sqlite_file.why_unusable(path)
     if why:
         raise _unusable(path, why)
     try:
-        header = sqlite_file.header_of(path, "changeover_target")
+        header = sqlite_file.header_of(path, "changeover_target", may_lack=adopt)
     except sqlite3.Error as error:
         raise _unusable(path, str(error)) from error
     if header and header != (FORMAT, pipeline):

@@ -20,7 +20,7 @@ import pytest
 
 from changeover.demo import oracle
 from changeover.demo.server import PrivateMariaDB
-from changeover.exits import OK, STOPPED, USAGE
+from changeover.exits import OK, STOPPED, UNAVAILABLE, USAGE
 from changeover.mysql.connection import Connection
 from changeover.mysql.control import ControlSchema
 from changeover.settings import Settings
@@ -269,6 +269,32 @@ def test_every_line_of_the_output_is_one_event_whatever_happens(moving: Moving) 
     lose_the_binlog(moving)
     moving.end()
     assert [line for line in moving.lines() if not line.startswith("{")] == []
+
+
+def test_capture_whose_server_dies_says_so_in_events_only_and_is_to_be_started_again(tmp_path: Path) -> None:
+    with PrivateMariaDB() as server:
+        with server.connect() as root, root.cursor() as cursor:
+            cursor.execute("CREATE DATABASE moving CHARACTER SET utf8mb4")
+            cursor.execute("CREATE TABLE moving.t (id INT PRIMARY KEY)")
+        config = write_settings(server, "moving", tmp_path)
+        arguments = [sys.executable, "-P", "-m", "cdc", "capture", "--config", str(config)]
+        with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            deadline = time.monotonic() + STEP_S_MAX
+            while streams(server) == 0:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            server.kill()
+            lines = process.stderr.readlines()
+    assert process.returncode == UNAVAILABLE
+    assert [line for line in lines if not line.startswith("{")] == []
+    assert json.loads(lines[-1])["kind"] == "SourceUnavailable"
+
+
+def streams(server: PrivateMariaDB) -> int:
+    """How many connections carry the binlog."""
+    with server.connect() as root, root.cursor() as cursor:
+        return cursor.execute("SELECT 1 FROM information_schema.processlist WHERE command = 'Binlog Dump'")
 
 
 def test_each_event_is_written_at_once_so_that_the_lines_of_several_parts_never_mix(tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ from changeover.demo.broker import PrivateKafka
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[PrivateKafka]:
-    # By default it looks every 10 s for transactions that were left open.
-    options = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "200"}
+    options = {
+        # By default it looks every 10 s for transactions that were left open.
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "200",
+        "group.min.session.timeout.ms": "1000",
+    }
     with PrivateKafka(options=options) as broker:
         yield broker

@@ -3,7 +3,6 @@
 import random
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
@@ -195,11 +194,8 @@ def test_a_record_that_is_not_of_this_log_is_never_passed_over(
 # -- retention
 
 
-def test_a_new_group_is_told_that_the_first_records_are_gone(
-    kafka: PrivateKafka, pipeline: Pipeline, log: KafkaLog
-) -> None:
-    ends = log.append([entry(1, sequence) for sequence in range(5)])
-    ((partition, _),) = ends.items()
+def test_a_new_group_is_told_that_the_first_records_are_gone(kafka: PrivateKafka, log: KafkaLog) -> None:
+    ((partition, _),) = log.append([entry(1, sequence) for sequence in range(5)]).items()
     trim(kafka, partition.topic, partition.number, 3)
     with pytest.raises(LogTrimmed, match=r"no longer holds its first 3 records"):
         take(log.reader("late"), 2)
@@ -314,13 +310,62 @@ def test_a_silent_broker_is_noticed_by_a_reader(
 # -- members that come and go
 
 
+def test_a_member_that_took_too_long_loses_its_partitions_and_takes_nothing_back(
+    monkeypatch: pytest.MonkeyPatch, pipeline: Pipeline, log: KafkaLog
+) -> None:
+    monkeypatch.setattr(client, "SESSION_TIMEOUT_MS", 1_500)
+    cluster = replace(pipeline.cluster, options={"max.poll.interval.ms": "1500"})
+    capture = log.capture()
+    capture.append([entry(number, 11) for number in range(20)], checkpoint(11), beat(11))
+    with KafkaLog(cluster, pipeline.name) as slow_log, pipeline.open_log() as other:
+        slow = slow_log.reader("apply")
+        held = take(slow, 20)
+        reader = other.reader("apply")
+        repeated = take(reader, 20)  # once the slow one has lost them
+        reader.commit(behind(repeated), records=20)
+        assert passed(reader, 11)
+        before = log.progress_of("apply")
+        assert slow.commit(behind(held[:5]), records=5) is None or log.progress_of("apply") == before
+        assert log.progress_of("apply") == before
+        capture.append([entry(number, 12) for number in range(20)], checkpoint(12), beat(12))
+        # It is a member again, and the two share what comes.
+        shared: list[Record] = []
+
+        def step() -> bool:
+            for one in (slow, reader):
+                records = one.poll(100)
+                shared.extend(records)
+                one.commit(behind(records), records=len(records))
+            return through(log, "apply") == 12
+
+        assert until(step)
+        assert {record.key for record in shared if record.value == b"12"} == {entry(n).key for n in range(20)}
+
+
+def test_a_commit_for_partitions_that_moved_away_changes_nothing(log: KafkaLog, pipeline: Pipeline) -> None:
+    log.append([entry(number, 11) for number in range(20)])
+    with pipeline.open_log() as other:
+        one = log.reader("apply")
+        held = take(one, 20)
+        two = other.reader("apply")
+
+        def is_shared() -> bool:
+            one.poll(1)
+            two.poll(1)
+            return bool(one._ours) and bool(two._ours)
+
+        assert until(is_shared)
+        one.commit(behind(held), records=20)
+        committed = log.progress_of("apply").committed
+        assert not set(committed) & set(two._ours)
+
+
 class Group:
-    """Members in threads that apply and commit; what is committed is checked against what they applied."""
+    """Members in threads that apply and commit; what is committed is held against what they applied."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self.applied: dict[Partition, set[int]] = defaultdict(set)
-        self.values: set[int] = set()
         self.errors: list[BaseException] = []
+        self._applied: dict[Place, tuple[str, int]] = {}
         self._pipeline = pipeline
         self._lock = threading.Lock()
         self._members: list[tuple[threading.Thread, threading.Event]] = []
@@ -344,13 +389,13 @@ class Group:
     def size(self) -> int:
         return len(self._alive())
 
-    def holds_all_before(self, committed: Offsets, records: Collection[Place]) -> bool:
+    @property
+    def joined(self) -> int:
+        return len(self._members)
+
+    def applied(self) -> dict[Place, tuple[str, int]]:
         with self._lock:
-            return all(
-                offset in self.applied[partition]
-                for partition, offset in records
-                if offset < committed.get(partition, 0)
-            )
+            return dict(self._applied)
 
     def _alive(self) -> list[tuple[threading.Thread, threading.Event]]:
         return [member for member in self._members if member[0].is_alive() and not member[1].is_set()]
@@ -368,8 +413,8 @@ class Group:
             time.sleep(chance.random() / 50)  # so that members change while something is being applied
             with self._lock:
                 for record in records:
-                    self.applied[record.partition].add(record.offset)
-                    self.values.add(int(record.value))
+                    name = record.table.full_name
+                    self._applied[record.partition, record.offset] = (name, int(record.value))
             if records and chance.random() < 0.03:
                 return  # dies between the target and the commit
             reader.commit(behind(records), records=len(records))
@@ -386,15 +431,16 @@ def capture_all(pipeline: Pipeline, total: int, places: set[Place]) -> None:
         for sequence in range(1, total + 1):
             entries = [entry(sequence % 17, sequence), entry(sequence % 13, sequence, PASSPORT)]
             capture.append(entries, checkpoint(sequence), beat(sequence) if sequence % 5 == 0 else None)
+            time.sleep(0.01)
         places |= {(record.partition, record.offset) for record in take(log.reader("all"), 2 * total)}
 
 
 def test_while_members_come_and_go_nothing_is_lost_and_nothing_is_claimed_too_early(
     kafka: PrivateKafka,
 ) -> None:
-    pipeline, total, chance = Pipeline(kafka, wanted=wanted(4)), 400, random.Random(5)
+    pipeline, total, chance = Pipeline(kafka, wanted=wanted(4)), 500, random.Random(5)
     group, places, claimed = Group(pipeline), set[Place](), [0]
-    seen: list[Offsets] = []
+    seen: list[tuple[Offsets, Collection[Place]]] = []
     writer = threading.Thread(target=capture_all, args=(pipeline, total, places))
     writer.start()
     deadline = time.monotonic() + 2 * WAIT_S_MAX
@@ -405,15 +451,19 @@ def test_while_members_come_and_go_nothing_is_lost_and_nothing_is_claimed_too_ea
             elif chance.random() < 0.4:
                 group.leave(chance)
             progress = log.progress_of("apply")
+            applied = group.applied()
             claimed.append(progress.through.version.sequence if progress.through else 0)
-            seen.append({partition: end for partition, end in progress.committed.items()})
-            # All values up to the claimed one: each sequence has two entries, and both count as one here.
-            assert set(range(1, claimed[-1] + 1)) <= group.values
-            time.sleep(0.5)
+            seen.append((progress.committed, applied.keys()))
+            owed = {(table.full_name, number) for table in TABLES for number in range(1, claimed[-1] + 1)}
+            assert owed <= set(applied.values())
+            time.sleep(0.3)
     group.end()
     writer.join(WAIT_S_MAX)
     assert group.errors == []
     assert claimed[-1] == total
     assert claimed == sorted(claimed)
-    assert group.holds_all_before(seen[-1], places)
     assert len(places) == 2 * total
+    assert group.joined > 5
+    for committed, applied_then in seen:
+        below = {place for place in places if place[1] < committed.get(place[0], 0)}
+        assert below <= set(applied_then)

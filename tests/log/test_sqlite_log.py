@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import changeover.log.sqlite
-from changeover.errors import LogUnavailable, LogUnusable
+from changeover.errors import LogTrimmed, LogUnavailable, LogUnusable
 from changeover.log.sqlite import SQLiteLog
 from tests.contracts.log import LogContract, beat, behind, checkpoint, entry, take
 from tests.support.tables import named
@@ -148,3 +148,56 @@ def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
             return log.identity
 
     assert all(len(set(open_all(tmp_path / f"{number}.db"))) == 1 for number in range(40))
+
+
+class Clock:
+    """The wall clock, in hours."""
+
+    def __init__(self) -> None:
+        self.hours = 0.0
+
+    def __call__(self) -> float:
+        return self.hours * 3_600
+
+
+def test_records_are_kept_for_the_replay_window_and_until_every_group_has_passed_them(path: Path) -> None:
+    clock = Clock()
+    with SQLiteLog(path, PIPELINE, replay_window_h=10, now_s=clock) as log:
+        log.append([entry(number) for number in range(3)])
+        clock.hours = 5
+        log.append([entry(number) for number in range(3, 6)])
+        fast, slow = log.reader("fast"), log.reader("slow")
+        fast.commit(behind(take(fast, 6)))
+        polled = take(slow, 6)
+        slow.commit(behind(polled[:2]))
+        assert log.trim() == 0  # all is younger than the window
+        clock.hours = 16
+        log.append([entry(6)])
+        assert log.trim() == 2  # the first three are old, and the slow group stands before the third
+        slow.commit(behind(polled))
+        assert log.trim() == 1
+        clock.hours = 40
+        assert log.trim() == 3  # what came last is kept until something comes behind it
+
+
+def test_a_group_that_comes_too_late_for_what_was_trimmed_is_told(path: Path) -> None:
+    clock = Clock()
+    with SQLiteLog(path, PIPELINE, replay_window_h=1, now_s=clock) as log:
+        log.append([entry(1)])
+        clock.hours = 2
+        log.append([entry(2)])
+        reader = log.reader("early")
+        reader.commit(behind(take(reader, 2)))
+        clock.hours = 4
+        assert log.trim() == 1
+        with pytest.raises(LogTrimmed, match="records 0 to 0"):
+            log.reader("late").poll(10)
+
+
+def test_nothing_is_trimmed_while_nobody_has_read(path: Path) -> None:
+    clock = Clock()
+    with SQLiteLog(path, PIPELINE, replay_window_h=1, now_s=clock) as log:
+        log.append([entry(1)])
+        clock.hours = 100
+        log.append([entry(2)])
+        assert log.trim() == 0
