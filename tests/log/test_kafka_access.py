@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from changeover.demo.broker import PrivateKafka
-from changeover.demo.server import _free_port
+from changeover.demo.private import free_ports
 from changeover.errors import ChangeoverError, LogUnavailable, LogUnusable
 from changeover.log.kafka.client import Cluster
 from changeover.log.kafka.log import KafkaLog, make_log
@@ -26,7 +26,7 @@ LOGIN = (
 
 
 def certificate(folder: Path, name: str) -> Path:
-    """A certificate for 127.0.0.1 that vouches for itself, by Java's own tool; its key lies in a .p12 beside."""
+    """A certificate for 127.0.0.1 that vouches for itself, by Java's own tool; the key lies beside it."""
     store, pem = folder / f"{name}.p12", folder / f"{name}.pem"
     common = ["-keystore", str(store), "-storepass", PASSWORD, "-alias", name]
     made = ["-genkeypair", "-keyalg", "RSA", "-dname", f"CN={name}", "-ext", "SAN=IP:127.0.0.1"]
@@ -48,7 +48,7 @@ def authority(folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def broker(folder: Path, authority: str) -> Iterator[PrivateKafka]:
+def broker(authority: str) -> Iterator[PrivateKafka]:
     options = {
         "ssl.keystore.location": authority.replace(".pem", ".p12"),
         "ssl.keystore.type": "PKCS12",
@@ -137,7 +137,7 @@ def test_an_option_that_cannot_be_is_refused_by_name(
 
 
 def test_where_nobody_listens_it_is_said_that_nobody_answers() -> None:
-    said = refusal(f"127.0.0.1:{_free_port()}", {}, LogUnavailable)
+    said = refusal(f"127.0.0.1:{next(iter(free_ports(1)))}", {}, LogUnavailable)
     assert "Connection refused" in said
 
 

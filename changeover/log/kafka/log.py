@@ -122,7 +122,10 @@ class KafkaLog:
         self.close()
 
     def _check(self) -> None:
-        self._control.refresh(whole=True)
+        # Not the whole: a capture that died has left its transaction open, and we may be the one that ends it.
+        self._control.refresh()
+        if self._control.identity is None:
+            self._control.refresh(whole=True)
         if self._control.identity is None:
             raise self._not_made()
         self._topics.check_unchanged(self._control.topics)
