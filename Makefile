@@ -52,6 +52,10 @@ COMPILE = "$$(scripts/need uv)" pip compile --quiet --universal --python-version
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 UPGRADE ?=
 
+.PHONY: settings
+settings: $(VENV)/requirements.installed ## make docs/settings.md from the settings
+	@$(BIN)/python scripts/settings_page.py
+
 .PHONY: lock
 lock: ## make the lock files from pyproject.toml; UPGRADE=1 takes the newest versions
 	$(COMPILE) pyproject.toml --group build --output-file requirements.lock

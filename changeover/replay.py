@@ -15,7 +15,6 @@ from changeover.log import History, writes_of
 from changeover.progress import Offsets, Partition
 from changeover.start import OF_REPLAY, Start, StartKind
 from changeover.targets import Target
-from changeover.version import Version
 
 RECORDS_LOOKED_AT = 2_000
 """Records read at a time while the start is looked for, about 2 MB."""
@@ -102,7 +101,7 @@ def _find(history: History, partition: Partition, first: int, start: Start) -> i
 def _is_at(change: Change, start: Start) -> bool:
     """Whether the change is at or past the start; a time is that which the source gave its transaction."""
     if start.kind is StartKind.VERSION:
-        return change.version >= Version.parse(start.where)
+        return change.version >= start.version
     return change.origin.at_ms >= start.at_ms
 
 

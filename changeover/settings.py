@@ -223,22 +223,30 @@ class Settings(BaseSettings):
             found = tomllib.loads(path.read_text())
         except OSError as error:
             message = f"the settings file {path} cannot be read: {error.strerror}"
-            raise SettingsInvalid(message) from error
+            raise SettingsInvalid(
+                message, hint="Name it with --config; README has one to begin with."
+            ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             message = f"the settings file {path} is not valid TOML: {error}"
-            raise SettingsInvalid(message) from error
+            raise SettingsInvalid(message, hint="Mend that line: names = values, text in quotes.") from error
         try:
             return cls(**_with_absolute_paths(found, path.resolve().parent))
         except ValidationError as error:
-            raise SettingsInvalid(f"the settings file {path}: {_mistakes(error)}") from error
+            message = f"the settings file {path}: {_mistakes(error)}"
+            raise SettingsInvalid(
+                message, hint="Mend these; docs/settings.md lists every setting."
+            ) from error
 
 
 def _secret_in(file: Path) -> str:
     try:
         return file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        message = f"the password file {file} cannot be read: {error}"
-        raise SettingsInvalid(message) from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        message = f"the password file {file} cannot be read: {reason}"
+        raise SettingsInvalid(
+            message, hint="It must hold the password alone, readable by this user."
+        ) from error
 
 
 def file_of(url: str) -> Path | None:

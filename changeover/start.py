@@ -67,7 +67,7 @@ class Start:
             case StartKind.OFFSET:
                 _ = self.offset
             case StartKind.VERSION:
-                Version.parse(self.where)
+                _ = self.version
             case StartKind.FILE:
                 _ = self.place_in_file
             case _:
@@ -93,6 +93,15 @@ class Start:
             message = f"{self.where!r} is no offset: it must be a number from 0 on"
             raise ValueError(message)
         return int(self.where)
+
+    @property
+    def version(self) -> Version:
+        """The version."""
+        try:
+            return Version.parse(self.where)
+        except ValueError as error:
+            message = f"{self.where!r} is no version: it must be 32 lower-case hex digits"
+            raise ValueError(message) from error
 
     @property
     def place_in_file(self) -> tuple[str, int]:

@@ -11,7 +11,7 @@ from typing import TextIO
 
 import structlog
 
-from changeover.exits import NOT_RESTARTED, OK
+from changeover.exits import NOT_RESTARTED, OK, UNAVAILABLE
 from changeover.process import die_with_parent
 from changeover.settings import Settings
 
@@ -21,6 +21,8 @@ RESTART_DELAY_S_FIRST = 0.5
 RESTART_DELAY_S_MAX = 30.0
 STEADY_S = 60.0
 """A part that ran this long begins again with the first delay."""
+
+CRASHES_IN_A_ROW_MAX = 5
 
 STOP_WAIT_S_MAX = 20.0
 """How long a part may take to finish its batch before it is killed, which loses nothing either."""
@@ -35,6 +37,9 @@ class Part:
     process: subprocess.Popen[bytes] | None = None
     exit_status: int | None = None
     restarts: int = 0
+    crashes: int = 0
+    """How often in a row it ended soon, by a fault of its own."""
+
     delay_s: float = RESTART_DELAY_S_FIRST
     started_s: float = 0.0
     start_at_s: float = field(default=0.0)
@@ -43,6 +48,11 @@ class Part:
     def is_running(self) -> bool:
         """Whether the process lives."""
         return self.process is not None and self.process.poll() is None
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it has crashed so often in a row that to start it again would only hide the fault."""
+        return self.crashes >= CRASHES_IN_A_ROW_MAX
 
     @property
     def is_over(self) -> bool:
@@ -82,12 +92,13 @@ class Supervisor:
         for part in self.parts:
             if part.process is not None and not part.is_running:
                 self._ended(part)
-            if part.process is None and not part.is_over and self._clock() >= part.start_at_s:
+            is_wanted = not (part.is_over or part.is_hopeless)
+            if part.process is None and is_wanted and self._clock() >= part.start_at_s:
                 self._start(part)
 
     def failed(self) -> list[Part]:
         """The parts that have stopped for good, and not because their work was done."""
-        return [part for part in self.parts if part.is_over and part.exit_status != OK]
+        return [part for part in self.parts if part.is_hopeless or (part.is_over and part.exit_status != OK)]
 
     def part(self, name: str) -> Part:
         """The part of this name."""
@@ -126,7 +137,9 @@ class Supervisor:
             log.info("part ended", part=part.name, exit_status=status)
             return
         if self._clock() - part.started_s >= STEADY_S:
-            part.delay_s = RESTART_DELAY_S_FIRST
+            part.delay_s, part.crashes = RESTART_DELAY_S_FIRST, 0
+        if status is not None and status > 0 and status != UNAVAILABLE:
+            part.crashes += 1  # a traceback: unlike an outage or a kill, it will come again
         part.start_at_s = self._clock() + part.delay_s
         part.restarts += 1
         log.warning("part will be started again", part=part.name, exit_status=status, in_s=part.delay_s)

@@ -59,8 +59,8 @@ def _early(files: Iterable[BinlogFile], at_ms: int) -> Iterator[BinlogFile]:
     for place, file in enumerate(files):
         if file.at_s * 1000 > at_ms:
             if place == 0:
-                message = f"the source's binlog does not reach back to the time: it begins at {instant(file.at_s)}"
-                raise StartRefused(message, hint=COPY_ANEW)
+                message = "the source's binlog does not reach back to the time: it begins at "
+                raise StartRefused(f"{message}{instant(file.at_s)}", hint=COPY_ANEW)
             return
         yield file
 

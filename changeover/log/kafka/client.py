@@ -216,7 +216,10 @@ def error_of(error: KafkaError, servers: str) -> ChangeoverError:
     if error.code() in FENCED:
         return Fenced("another producer has taken over, or Kafka has ended our transaction")
     if error.code() in ACCESS:
-        hint = "Look at log.options: certificates, user and password; and at this user's rights."
+        hint = (
+            "Look at log.options: authority (whose certificates must name the hosts as log.url does), user "
+            "and password; and at this user's rights."
+        )
         return LogUnusable(f"Kafka at {servers} refuses: {error.str()}", hint=hint)
     if error.code() in UNUSABLE:
         return LogUnusable(

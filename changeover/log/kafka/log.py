@@ -122,7 +122,7 @@ class KafkaLog:
         self.close()
 
     def _check(self) -> None:
-        # Not the whole: a capture that died has left its transaction open, and we may be the one that ends it.
+        # Not the whole: a capture that died may have left a transaction open, for us to end.
         self._control.refresh()
         if self._control.identity is None:
             self._control.refresh(whole=True)
