@@ -3,6 +3,7 @@
 import re
 import runpy
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,5 +30,5 @@ def test_every_command_that_the_readme_names_is_there() -> None:
     commands = set(re.findall(r"changeover (run|status|doctor|demo|replay|topics \w+|config \w+)", text))
     assert {"run", "status", "doctor", "topics create"} <= commands
     for command in commands:
-        asked = [str(ROOT / ".venv/bin/changeover"), *command.split(), "--help"]
+        asked = [sys.executable, "-m", "changeover", *command.split(), "--help"]
         assert subprocess.run(asked, capture_output=True, check=False).returncode == 0, command
