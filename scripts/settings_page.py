@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
 from changeover.settings import Settings
 
@@ -36,10 +35,9 @@ def _section(annotation: object) -> type[BaseModel] | None:
 
 def _row(section: type[BaseModel], name: str) -> str:
     field = section.model_fields[name]
-    default = field.get_default(call_default_factory=True)
-    shown = (
-        "required" if default is PydanticUndefined else "" if default in (None, (), {}) else f"`{default}`"
-    )
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    given = "" if default in (None, (), {}) else f"`{default}`"
+    shown = "required" if field.is_required() else given
     return f"| `{name}` | {shown} | {(field.description or '').replace('|', chr(92) + '|')} |"
 
 

@@ -8,6 +8,7 @@
 """
 
 import re
+import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -170,7 +171,7 @@ class GtidNumbering:
     def here(self, beat: Beat) -> Place:
         """All that was executed; `OrderBroken` where numbers are missing in between."""
         beat()
-        return self._place(self._executed()[1])
+        return self._place(self._settled())
 
     def bound(self, beat: Beat) -> tuple[str, int]:
         """The end of the run from 1 in what was executed: a transaction gets into it once it can be seen."""
@@ -200,7 +201,7 @@ class GtidNumbering:
             wanted = GtidSet.parse(start.where)
         except ValueError as error:
             raise StartRefused(f"gtid:{start.where} is no set of GTIDs: {error}") from error
-        executed = self._executed()[1]
+        executed = self._settled()
         if wanted.has_gap(self.identity()):
             message = f"gtid:{wanted.text} has a gap: it must hold all that was executed, from 1 on"
             raise StartRefused(message)
@@ -211,7 +212,7 @@ class GtidNumbering:
         if not self._is_subset(purged.position, wanted.text):
             message = f"the source has purged changes behind gtid:{wanted.text} from its binlog"
             raise StartRefused(message, hint=f"It has all behind {purged.position}: copy anew.")
-        self._place(executed)  # refuses a source with a gap
+        self._place(executed)  # refuses a source with a lasting gap
         self._check_was_a_state(wanted, executed)
         return self._place(wanted)
 
@@ -241,6 +242,15 @@ class GtidNumbering:
         if not self._is_subset(wanted.text, behind.text):
             raise StartRefused(f"the source was never at gtid:{wanted.text}: {NEVER}")
 
+    def _settled(self) -> GtidSet:
+        """What was executed, once commits that are under way have left no gap, if that is soon."""
+        for _ in range(GAP_READS):
+            identity, executed = self._executed()
+            if not executed.has_gap(identity):
+                break
+            time.sleep(GAP_WAIT_S)
+        return executed
+
     def _is_subset(self, one: str, other: str) -> bool:
         return self._connection.value("SELECT GTID_SUBSET(%s, %s)", (one, other)) == "1"
 
@@ -255,6 +265,10 @@ class GtidNumbering:
         ((uuid, executed),) = self._connection.query("SELECT @@server_uuid, @@global.gtid_executed")
         return uuid.lower(), GtidSet.parse(executed)
 
+
+GAP_READS = 8
+GAP_WAIT_S = 0.25
+"""Commits that are under way leave a gap for a moment: one that is there for two seconds is a lasting one."""
 
 NEVER = "some of its transactions came behind others that it lacks"
 UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"

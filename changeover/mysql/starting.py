@@ -29,7 +29,7 @@ def _place_in_the_past(connection: Connection, start: Start) -> Place:
             return numbering.earliest()
         case StartKind.TIMESTAMP:
             now_s = int(connection.value("SELECT UNIX_TIMESTAMP()"))
-            if start.at_ms > now_s * 1000:
+            if start.at_ms >= (now_s + 1) * 1000:
                 message = f"timestamp:{start.where} is yet to come: the source's clock says {instant(now_s)}"
                 raise StartRefused(message)
             return numbering.beginning_of(file_before(binlog_files(connection.source), start.at_ms))
@@ -57,7 +57,7 @@ def file_before(files: Iterable[BinlogFile], at_ms: int) -> str:
 def _early(files: Iterable[BinlogFile], at_ms: int) -> Iterator[BinlogFile]:
     """The files before the first that begins behind the time."""
     for place, file in enumerate(files):
-        if file.at_s * 1000 > at_ms:
+        if (file.at_s + 1) * 1000 > at_ms:  # it may have begun at the end of that second
             if place == 0:
                 message = "the source's binlog does not reach back to the time: it begins at "
                 raise StartRefused(f"{message}{instant(file.at_s)}", hint=COPY_ANEW)

@@ -1,5 +1,6 @@
 """Where capture starts: from a copy that another tool made, to the last row; and no place that would lose."""
 
+import json
 import sqlite3
 import threading
 import time
@@ -10,9 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from typer.testing import CliRunner
 
 import changeover.mysql.starting
-from changeover.cli import _check
+from changeover.cli import _check, app
 from changeover.demo.mysql8 import PrivateMySQL
 from changeover.demo.server import PrivateMariaDB
 from changeover.demo.sql import SQLServer
@@ -22,6 +24,7 @@ from changeover.mysql.binlog import BinlogFile, binlog_files
 from changeover.mysql.connection import Connection
 from changeover.mysql.starting import file_before
 from changeover.settings import Settings
+from changeover.supervisor import parts_of
 from changeover.wiring import open_log
 from tests.support.pipeline import Pipeline, write_settings
 
@@ -269,7 +272,8 @@ def test_a_file_that_a_long_statement_opened_is_not_taken_for_as_old_as_it_says(
     with monkeypatch.context() as patched:
         patched.setattr(changeover.mysql.starting, "file_before", lambda *_: files[-1].name)
         with Connection(source.settings(start).source) as connection:
-            naive = changeover.mysql.starting.place_of(connection, source.settings(start).capture.begin, str)
+            begin = source.settings(start).capture.begin
+            naive = changeover.mysql.starting.place_of(connection, begin, lambda: None)
     control = f"gtid:{naive.position}" if source.kind != "mysql-files" else f"file:{naive.position}"
     copied = (source.folder / "target.db").read_bytes()
     assert source.differences(control) > 0
@@ -279,6 +283,21 @@ def test_a_file_that_a_long_statement_opened_is_not_taken_for_as_old_as_it_says(
     (source.folder / "target.db").write_bytes(copied)
     source.ask(f"DROP DATABASE {SCHEMA}_control")
     assert source.differences(start) == 0
+
+
+def test_without_snapshot_workers_run_starts_none_and_status_says_who_imports(source: Source) -> None:
+    place = source.copy()
+    settings = source.settings(place)
+    config = source.folder / "changeover.toml"
+    assert [part.name for part in parts_of(settings, config)] == ["capture", "apply"]
+    assert source.differences(place) == 0
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("CHANGEOVER_SOURCE__PASSWORD", source.server.password)
+        told = CliRunner().invoke(app, ["status", "--config", str(config)])
+        counted = CliRunner().invoke(app, ["status", "--json", "--config", str(config)])
+    assert "by another tool (snapshot.workers = 0)" in told.output
+    assert "not yet" not in told.output
+    assert json.loads(counted.output)["snapshot_workers"] == 0
 
 
 # -- which file ----------------------------------------------------------------------------------------------
@@ -302,8 +321,8 @@ def files(*times: int, exact: Sequence[int] = (), first: int = 7) -> list[Binlog
         (files(10, 20, first=1), 15, "binlog.000001"),  # nothing was before it
         (files(10, 20), 15, None),
         (files(10, 20, exact=[10]), 15, "binlog.000007"),
-        (files(10, 20, exact=[10]), 10, "binlog.000007"),
-        (files(10, 20, exact=[10]), 9, None),
+        (files(10, 20, exact=[10]), 11, "binlog.000007"),
+        (files(10, 20, exact=[10]), 10, None),  # the second of its beginning is not over
     ],
 )
 def test_the_file_of_a_time_is_one_before_which_nothing_later_can_lie(

@@ -1,4 +1,4 @@
-"""`changeover replay`: what the log holds applied again, into the same target or a fresh one, from any place."""
+"""`changeover replay`: the log applied again, into the same target or a fresh one, from any place."""
 
 import json
 import sqlite3
@@ -198,7 +198,7 @@ def test_a_replay_from_a_version_begins_with_its_transaction(moved: Moved) -> No
 @SQLITE
 def test_a_replay_from_a_time_begins_with_what_was_committed_then(moved: Moved) -> None:
     time.sleep(1.1)
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    at = time.strftime("%Y-%m-%dT%H:%M:%S.999Z", time.gmtime())  # commits tell whole seconds
     moved.change("UPDATE person SET name = 'behind' WHERE id IN (201, 202)")
     counts = moved.counts("--from", f"timestamp:{at}", "--target", "sqlite:fresh.db")
     assert counts == {"records": 2, "applied": 2, "stale": 0}

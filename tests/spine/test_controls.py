@@ -19,6 +19,7 @@ from cdc.chunks import rows_between
 from cdc.snapshot import Rows, Snapshot
 from changeover.decide import Outcome
 from changeover.demo.server import PrivateMariaDB
+from changeover.demo.sql import SQLServer
 from changeover.envelope import encode_key
 from changeover.log import Entry, Log
 from changeover.mysql.bounded import BoundedReader
@@ -66,7 +67,7 @@ class SlowLog:
 class Race:
     """Writers that update each row once, just ahead of a snapshot that walks through the table."""
 
-    def __init__(self, server: PrivateMariaDB, schema: str) -> None:
+    def __init__(self, server: SQLServer, schema: str) -> None:
         self._server = server
         self._schema = schema
         self._left = list(range(1, ROWS + 1))
