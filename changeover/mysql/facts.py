@@ -131,7 +131,7 @@ def _gtids(connection: Connection, sleep: Callable[[float], None], *, mariadb: b
 
 
 def _filters(connection: Connection, what: str) -> str | None:
-    rows = _seen(connection, f"SHOW {what} STATUS")
+    rows = seen(connection, f"SHOW {what} STATUS")
     if rows is None:
         return None
     names = {"binlog_do_db": "only", "binlog_ignore_db": "all but"}
@@ -151,7 +151,7 @@ def _replication(
         # The details take a privilege that capture has no other use for; the count of them is for everybody.
         rows = connection.query("SHOW GLOBAL STATUS LIKE 'Slaves_running'")
         return [{"sql_running": "Yes", "retrieved": ""}] * int(rows[0][1] if rows else 0)
-    rows_by_name = _seen(connection, "SHOW REPLICA STATUS" if is_new_speech else "SHOW SLAVE STATUS")
+    rows_by_name = seen(connection, "SHOW REPLICA STATUS" if is_new_speech else "SHOW SLAVE STATUS")
     if rows_by_name is None:
         return None
     word = "Replica" if is_new_speech else "Slave"
@@ -162,7 +162,7 @@ def _replication(
 
 
 def _replica_ids(connection: Connection, what: str) -> list[int] | None:
-    rows = _seen(connection, f"SHOW {what}")
+    rows = seen(connection, f"SHOW {what}")
     return None if rows is None else [int(next(iter(row.values()))) for row in rows]
 
 
@@ -177,7 +177,7 @@ def _clock_ahead_ms(connection: Connection, clock: Callable[[], float]) -> int:
     return there_ms - int((before + clock()) * 500)
 
 
-def _seen(connection: Connection, sql: str) -> list[dict[str, str]] | None:
+def seen(connection: Connection, sql: str) -> list[dict[str, str]] | None:
     """The rows, None if this user may not see them."""
     try:
         return connection.records(sql)

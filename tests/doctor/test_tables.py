@@ -184,3 +184,15 @@ def test_mysql_9_6_logs_its_cascades() -> None:
 
 def test_mysqls_own_schema_is_not_captured(sick_mysql: PrivateMySQL) -> None:
     assert not [name for name in facts_of(sick_mysql, include=("*.*",)).names if name[0] == "mysql"]
+
+
+def test_a_child_whose_definition_is_hidden_from_us_does_not_end_the_report(
+    server: SQLServer, schema: str
+) -> None:
+    rights = (
+        f"GRANT SELECT ON {schema}.* TO mover@127.0.0.1",
+        "GRANT INSERT ON sick_not.child TO mover@127.0.0.1",
+    )
+    with account(server, *rights) as mover:
+        keys = facts_of(mover).foreign_keys
+    assert {key.child[1] for key in keys} >= {"child", "setter"}
