@@ -15,7 +15,7 @@ MARIADB_IS_PREPARED_XA = 0x40
 ANONYMOUS_GTID_EVENT = 34
 
 NOBODYS = "00000000-0000-0000-0000-000000000001:1"
-"""A set of a server that there is not; given none, the library silently begins at the end of the binlog."""
+"""The set of a server that there is not: given none, the library begins with the newest file, unasked."""
 
 
 class Frame(NamedTuple):

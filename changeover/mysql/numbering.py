@@ -333,7 +333,11 @@ class FileNumbering:
         return Place(self.identity(), sequence_of_file(file, offset), f"{file}:{offset}")
 
     def _end(self) -> tuple[str, int]:
-        file, offset, *_ = self._connection.query("SHOW MASTER STATUS")[0]
+        version = self._connection.value("SELECT @@version")
+        major, minor, *_ = (int(part) for part in re.findall(r"\d+", version))
+        # MySQL 8.2 has the new statement, and 8.4 has the old one no more.
+        statement = "SHOW BINARY LOG STATUS" if (major, minor) >= (8, 2) else "SHOW MASTER STATUS"
+        file, offset, *_ = self._connection.query(statement)[0]
         return file, int(offset)
 
 

@@ -232,7 +232,9 @@ def test_earliest_on_a_server_that_has_forgotten_nothing_is_its_first_transactio
     with KINDS[kind].server() as server:
         source = Source(kind, server, tmp_path)
         source.begin()
-        source.change(*ROWS, *CHANGES)
+        source.change(*ROWS)
+        source.new_file()
+        source.change(*CHANGES)
         assert source.differences("earliest") == 0
 
 
