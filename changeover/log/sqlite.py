@@ -8,18 +8,18 @@ transactions at once is faster than one that appends each alone.
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-import orjson
-
 from changeover import sqlite_file
-from changeover.errors import Fenced, LogTrimmed, LogUnavailable, LogUnusable
-from changeover.log import Beat, Checkpoint, Entry, GroupProgress, Record, sqlite_retention, topic_of
+from changeover.errors import Fenced, LogUnusable
+from changeover.log import Beat, Checkpoint, Entry, GroupProgress, sqlite_retention, topic_of
+from changeover.log.sqlite_access import reading, transaction
+from changeover.log.sqlite_reading import SQLiteHistory, SQLiteReader
 from changeover.log.sqlite_retention import note_append, trim
-from changeover.progress import AppliedThrough, Offsets, Partition, Watermark
+from changeover.log.sqlite_watermarks import insert_watermark
+from changeover.progress import Offsets, Partition, Watermark
 from changeover.table import Table
 from changeover.version import Version
 
@@ -27,12 +27,8 @@ FORMAT = 1
 LOCK_WAIT_S_MAX = 60.0
 """How long a writer waits for its turn: appends take milliseconds, a checkpoint of a large WAL a second."""
 
-WATERMARKS_TRIMMED_AT = 100
-
 REPLAY_WINDOW_H = 168.0
 """How long records are kept at least, so that they can be read again."""
-
-COMMITS_BETWEEN_TRIMS = 100
 
 SCHEMA = (
     """
@@ -236,172 +232,8 @@ class SQLiteCaptureLog:
                     (checkpoint.version.text, checkpoint.position, checkpoint.changes),
                 )
             if beat:
-                _insert_watermark(connection, Watermark(beat.version, beat.source_ms, ends))
+                insert_watermark(connection, Watermark(beat.version, beat.source_ms, ends))
         self._ends = {} if beat else ends
-
-
-class SQLiteReader:
-    """The only member of its group: one host has nothing to balance."""
-
-    def __init__(self, log: SQLiteLog, group: str) -> None:
-        self._log = log
-        self._group = group
-        self._commits = 0
-        progress = log.progress_of(group)
-        self._committed = dict(progress.committed)
-        self._position = dict(progress.committed)
-        self._through = AppliedThrough(progress.through)
-
-    def poll(self, limit: int) -> Sequence[Record]:
-        """Up to `limit` records, from all topics in turn."""
-        connection = self._log.connection
-        records: list[Record] = []
-        with reading():
-            topics = connection.execute("SELECT id, name, end FROM topic").fetchall()
-            behind = [
-                (topic_id, Partition(name, 0))
-                for topic_id, name, end in topics
-                if self._position.get(Partition(name, 0), 0) < end
-            ]
-            for topic_id, partition in behind:
-                share = min(max(1, limit // len(behind)), limit - len(records))
-                records += self._read(topic_id, partition, share)
-        return records
-
-    def commit(self, offsets: Offsets, *, records: int = 0, stale: int = 0) -> Watermark | None:
-        """Move the group's offsets; the watermark that it has now applied through."""
-        before = self._through.watermark
-        try:
-            return self._commit(offsets, records, stale)
-        except LogUnavailable:
-            self._through = AppliedThrough(before)  # nothing was committed, so nothing was passed either
-            raise
-
-    def _commit(self, offsets: Offsets, records: int, stale: int) -> Watermark | None:
-        connection = self._log.connection
-        before = self._through.watermark
-        self._through.expect(self._watermarks_ahead())
-        through = self._through.advance({**self._committed, **offsets})
-        if not offsets and through == before:
-            return through
-        with transaction(connection):
-            connection.executemany(
-                "INSERT OR REPLACE INTO committed VALUES (?, ?, ?)",
-                [(self._group, partition.topic, offset) for partition, offset in offsets.items()],
-            )
-            connection.execute(
-                "INSERT INTO consumer_group VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET through = "
-                "excluded.through, through_ms = excluded.through_ms, records = records + excluded.records, "
-                "stale = stale + excluded.stale",
-                (self._group, *_through_columns(through), records, stale),
-            )
-            _trim_watermarks(connection)
-        self._committed |= offsets
-        self._trim_at_times()
-        return through
-
-    def _trim_at_times(self) -> None:
-        self._commits += 1
-        if self._commits % COMMITS_BETWEEN_TRIMS == 0:
-            self._log.trim()
-
-    def _read(self, topic_id: int, partition: Partition, limit: int) -> list[Record]:
-        start = self._position.get(partition, 0)
-        rows = self._log.connection.execute(
-            "SELECT offset, table_definition, key, value FROM record WHERE topic = ? AND offset >= ? "
-            "ORDER BY offset LIMIT ?",
-            (topic_id, start, limit),
-        ).fetchall()
-        if rows and rows[0][0] != start:
-            message = f"{partition.topic} no longer holds records {start} to {rows[0][0] - 1}"
-            raise LogTrimmed(message)
-        if rows:
-            self._position[partition] = rows[-1][0] + 1
-        return [
-            Record(partition, offset, self._log.table(table_id), key, value)
-            for offset, table_id, key, value in rows
-        ]
-
-    def _watermarks_ahead(self) -> list[Watermark]:
-        seen = self._through.seen
-        with reading():
-            rows = self._log.connection.execute(
-                "SELECT version, source_ms, ends FROM watermark WHERE version > ? ORDER BY version",
-                (seen.text if seen else "",),
-            ).fetchall()
-        return [Watermark(Version.parse(version), ms, _parse_offsets(ends)) for version, ms, ends in rows]
-
-
-class SQLiteHistory:
-    """What the log held when this was made."""
-
-    def __init__(self, log: SQLiteLog) -> None:
-        self._log = log
-        self._ends = log.ends()
-
-    def firsts(self) -> dict[Partition, int]:
-        """For each topic the offset of its first record that is there."""
-        with reading():
-            rows = self._log.connection.execute(
-                "SELECT name, (SELECT min(offset) FROM record WHERE topic = id) FROM topic"
-            ).fetchall()
-        found = {Partition(name, 0): first for name, first in rows}
-        return {
-            partition: end if (first := found[partition]) is None else min(first, end)
-            for partition, end in self._ends.items()
-        }
-
-    def read(self, starts: Offsets, limit: int) -> Iterator[Sequence[Record]]:
-        """The records from the starts on, one topic after the other."""
-        for partition, start in starts.items():
-            position = start
-            while position < self._ends[partition]:
-                records = self._read(partition, position, min(position + limit, self._ends[partition]))
-                if not records or records[0].offset != position:
-                    message = f"records of {partition.topic} from offset {position} on were trimmed meanwhile"
-                    raise LogTrimmed(message)
-                position = records[-1].offset + 1
-                yield records
-
-    def _read(self, partition: Partition, start: int, end: int) -> list[Record]:
-        with reading():
-            rows = self._log.connection.execute(
-                "SELECT offset, table_definition, key, value FROM record WHERE offset >= ? AND offset < ? "
-                "AND topic = (SELECT id FROM topic WHERE name = ?) ORDER BY offset",
-                (start, end, partition.topic),
-            ).fetchall()
-            return [
-                Record(partition, offset, self._log.table(table_id), key, value)
-                for offset, table_id, key, value in rows
-            ]
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """A write transaction: all or nothing, durable at the end."""
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-    except sqlite3.Error as error:
-        raise LogUnavailable(_reason(error)) from error
-
-
-@contextmanager
-def reading() -> Iterator[None]:
-    """Reads outside a transaction, with SQLite's errors translated."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise LogUnavailable(_reason(error)) from error
-
-
-def _reason(error: sqlite3.Error) -> str:
-    return f"the log did not answer: {error}"
 
 
 def check(path: Path, pipeline: str) -> None:
@@ -424,39 +256,3 @@ def check(path: Path, pipeline: str) -> None:
 def _unusable(path: Path, why: str) -> LogUnusable:
     hint = "Set log.url to a file in a folder that this user can write, with space left."
     return LogUnusable(f"the log {path} cannot be opened for writing: {why}", hint=hint)
-
-
-def _through_columns(through: Watermark | None) -> tuple[str | None, int | None]:
-    return (through.version.text, through.source_ms) if through else (None, None)
-
-
-def _insert_watermark(connection: sqlite3.Connection, watermark: Watermark) -> None:
-    ends = orjson.dumps([[topic, number, end] for (topic, number), end in watermark.ends.items()])
-    connection.execute(
-        "INSERT OR REPLACE INTO watermark VALUES (?, ?, ?)",
-        (watermark.version.text, watermark.source_ms, ends),
-    )
-
-
-def _trim_watermarks(connection: sqlite3.Connection) -> None:
-    """Fold the watermarks that every group has passed into the newest of them, once they are many.
-
-    Its end offsets then hold for all of them, so that a group which starts from the first record later
-    still finds each partition named.
-    """
-    passed = connection.execute(
-        "SELECT version, source_ms, ends FROM watermark "
-        "WHERE version <= (SELECT min(through) FROM consumer_group) ORDER BY version"
-    ).fetchall()
-    if len(passed) < WATERMARKS_TRIMMED_AT:
-        return
-    ends: dict[Partition, int] = {}
-    for _, _, some in passed:
-        ends |= _parse_offsets(some)
-    version, source_ms, _ = passed[-1]
-    connection.execute("DELETE FROM watermark WHERE version <= ?", (version,))
-    _insert_watermark(connection, Watermark(Version.parse(version), source_ms, ends))
-
-
-def _parse_offsets(ends: bytes) -> Mapping[Partition, int]:
-    return {Partition(topic, number): end for topic, number, end in orjson.loads(ends)}

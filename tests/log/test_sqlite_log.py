@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import changeover.log.sqlite
+import changeover.log.sqlite_watermarks
 from changeover.errors import LogTrimmed, LogUnavailable, LogUnusable
 from changeover.log.sqlite import SQLiteLog
 from tests.contracts.log import LogContract, beat, behind, checkpoint, entry, take
@@ -104,7 +105,7 @@ def test_watermarks_that_all_groups_have_passed_do_not_pile_up(path: Path) -> No
             capture.append([entry(1, sequence)], checkpoint(sequence), beat(sequence))
             reader.commit(behind(take(reader, 1)))
         (count,) = log.connection.execute("SELECT count(*) FROM watermark").fetchone()
-    assert count <= changeover.log.sqlite.WATERMARKS_TRIMMED_AT
+    assert count <= changeover.log.sqlite_watermarks.TRIMMED_AT
 
 
 def test_a_poll_gives_no_more_than_it_was_asked_for_from_however_many_topics(path: Path) -> None:
