@@ -47,7 +47,6 @@ app = typer.Typer(
     help="Move a live MySQL or MariaDB database to another one, while it runs, without losing a row.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 
 topics = typer.Typer(help="Kafka's topics of the pipeline.", no_args_is_help=True)
