@@ -139,7 +139,7 @@ def test_an_option_that_cannot_be_is_refused_by_name(
 
 def test_where_nobody_listens_it_is_said_that_nobody_answers() -> None:
     said = refusal(f"127.0.0.1:{next(iter(free_ports(1)))}", {}, LogUnavailable)
-    assert "Connection refused" in said
+    assert "did not answer" in said
 
 
 def test_a_broker_that_speaks_tls_does_not_answer_who_does_not(broker: PrivateKafka) -> None:

@@ -14,9 +14,10 @@ POLL_S = 0.05
 WAIT_S_MAX = 20.0
 
 HOLD = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from {module} import {name}
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored
 with {name}(Path(sys.argv[1])) as server:
     print(server.pid, flush=True)
     time.sleep(60)
