@@ -19,7 +19,7 @@ from changeover.log.kafka.parts import HEADER_PART, Part, split
 from changeover.log.kafka.reading import KafkaReader
 from changeover.log.kafka.topics import Wanted
 from changeover.log.kafka.wire import HEADER_TABLE
-from changeover.progress import Offsets, Partition
+from changeover.progress import Offsets, Partition, has_passed
 from tests.contracts.log import PASSPORT, TABLES, beat, behind, checkpoint, claims, entry, passed, sent, take
 from tests.log.pipelines import WAIT_S_MAX, WANTED, Pipeline, until
 from tests.support.tables import CITIZEN, named
@@ -305,6 +305,31 @@ def test_a_silent_broker_is_noticed_by_a_reader(
             until(lambda: bool(reader.poll(1)), 10)
     finally:
         kafka.resume()
+
+
+def test_a_commit_that_nobody_answers_ends_within_its_bound_and_so_does_the_end(
+    monkeypatch: pytest.MonkeyPatch, kafka: PrivateKafka, pipeline: Pipeline
+) -> None:
+    monkeypatch.setattr(client, "REQUEST_TIMEOUT_S", 1.0)
+    with pipeline.open_log() as log:
+        log.append([entry(1)])
+        reader = log.reader("apply")
+        records = take(reader, 1)
+        kafka.pause()
+        try:
+            begun = time.monotonic()
+            with pytest.raises(LogUnavailable, match="did not answer for 1 s"):
+                reader.commit(behind(records), records=1)
+            log.close()
+            assert time.monotonic() - begun < 15
+        finally:
+            kafka.resume()
+    monkeypatch.undo()
+    with pipeline.open_log() as log:
+        reader = log.reader("apply")
+        assert until(lambda: bool(reader.poll(1) or reader._ours))
+        reader.commit(behind(records), records=1)
+        assert has_passed(log.progress_of("apply").committed, behind(records))
 
 
 # -- members that come and go

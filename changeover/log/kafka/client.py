@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
@@ -17,8 +19,12 @@ CONNECT_TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_S = 30.0
 """How long each later question may take before the brokers count as unavailable: they may be electing."""
 
-ATTEMPT_TIMEOUT_S = 10.0
-"""How long one attempt to ask it may take: an answer that was lost does not come later."""
+ATTEMPT_TIMEOUT_S = 5.0
+"""How long one attempt to ask it may take: an answer that was lost does not come later.
+
+Shorter than a socket's time-out: where librdkafka (2.16) asks for a group's offsets again by itself after
+that, it aborts the process once the broker is back.
+"""
 
 ATTEMPT_WAIT_S = 0.1
 
@@ -171,6 +177,26 @@ def patiently(servers: str, ask: Callable[[], Answer]) -> Answer:
                 if error.args[0].code() not in PASSING or time.monotonic() > deadline:
                     raise
             time.sleep(ATTEMPT_WAIT_S)
+
+
+def bounded(servers: str, call: Callable[[], Answer]) -> Answer:
+    """The answer of a call that knows no time-out; after ours it goes on, and nobody waits for it."""
+    answers: SimpleQueue[Answer | Exception] = SimpleQueue()
+    Thread(target=lambda: answers.put(_attempt(call)), daemon=True).start()
+    try:
+        answer = answers.get(timeout=REQUEST_TIMEOUT_S)
+    except Empty:
+        raise unavailable(f"Kafka at {servers} did not answer for {REQUEST_TIMEOUT_S:.0f} s") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _attempt(call: Callable[[], Answer]) -> Answer | Exception:
+    try:
+        return call()
+    except Exception as error:  # noqa: BLE001 - raised again, in the thread that asked
+        return error
 
 
 def reached(cluster: Cluster) -> AdminClient:

@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from changeover.errors import ChangeUnreadable, LogTrimmed
+from changeover.errors import ChangeUnreadable, LogTrimmed, LogUnavailable
 from changeover.log import Record
-from changeover.log.kafka.client import ATTEMPT_TIMEOUT_S, Cluster, error_of, patiently, translated
+from changeover.log.kafka.client import ATTEMPT_TIMEOUT_S, Cluster, bounded, error_of, patiently, translated
 from changeover.log.kafka.control import ControlTopic
 from changeover.log.kafka.parts import HEADER_PART, Join
 from changeover.log.kafka.topics import Topics, table_topics
@@ -122,7 +123,10 @@ class KafkaReader:
 
     def close(self) -> None:
         """Leave the group, so that the others need not wait for a time-out."""
-        self._consumer.close()
+        with suppress(
+            LogUnavailable
+        ):  # a commit that still hangs holds it up, and then both go on unobserved
+            bounded(self._servers, self._consumer.close)
         self._watermarks.close()
 
     def _commit(self, places: Offsets, notes: Mapping[Partition, CommitNote]) -> bool:
@@ -141,7 +145,9 @@ class KafkaReader:
 
     def _send(self, places: list[TopicPartition]) -> bool:
         try:
-            answers = self._consumer.commit(offsets=places, asynchronous=False)
+            answers = bounded(
+                self._servers, lambda: self._consumer.commit(offsets=places, asynchronous=False)
+            )
         except KafkaException as refusal:
             errors = [refusal.args[0]]
         else:

@@ -116,6 +116,9 @@ class Topics:
         places = {TopicPartition(topic, number): OffsetSpec.latest() for topic, number in partitions}  # type: ignore[no-untyped-call]
 
         def ask() -> dict[Partition, int]:
+            for topic in {partition.topic for partition in partitions}:
+                # Else the client (2.16) goes on to ask the leader that it knew before an election, and fails.
+                self.admin.list_topics(topic, timeout=ATTEMPT_TIMEOUT_S)
             asked = self.admin.list_offsets(
                 places, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ATTEMPT_TIMEOUT_S
             )
