@@ -96,9 +96,13 @@ class Moved:
             return found.difference_count
 
     def content(self, target: str = "target.db") -> list[list[tuple[Any, ...]]]:
-        """All rows and versions that a target holds."""
+        """All rows and versions that a target holds; tables are numbered as they come, so by their names."""
+        versions = (
+            "(SELECT name, key, version, deleted FROM changeover_version "
+            "JOIN changeover_table ON changeover_table.id = table_id)"
+        )
         with closing(sqlite3.connect(self.folder / target)) as file:
-            tables = ("person", "visit", "changeover_version")
+            tables = ("person", "visit", versions)
             return [file.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall() for table in tables]
 
     def version(self) -> str:
