@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Self
 
 import pytest
@@ -13,8 +14,9 @@ from changeover.errors import LogUnavailable
 from changeover.log import Checkpoint, Record
 from changeover.log.kafka import producing
 from changeover.log.kafka.log import KafkaLog
-from tests.contracts.log import PASSPORT, TABLES, beat, behind, checkpoint, entry
+from tests.contracts.log import PASSPORT, TABLES, beat, behind, checkpoint, entry, passed, take
 from tests.log.pipelines import Pipeline, until
+from tests.support.tables import widened
 
 KEYS = 7
 
@@ -189,3 +191,20 @@ def test_a_broker_that_is_killed_in_the_middle_of_a_commit_has_all_of_it_or_noth
     assert now - reached in {0, 1}
     if now:
         check_whole(pipeline, now)
+
+
+def test_logs_that_stay_open_go_on_after_the_broker_was_restarted_or_killed(
+    broker: PrivateKafka, pipeline: Pipeline
+) -> None:
+    with pipeline.open_log() as log, pipeline.open_log() as other:
+        capture, reader = log.capture(), log.reader("apply")
+        for sequence, (fault, table) in enumerate(zip((broker.restart, broker.kill), TABLES, strict=True), 1):
+            fault()
+            broker.start()
+            capture.append([entry(1, sequence)], checkpoint(sequence), beat(sequence))
+            other.append([entry(2, sequence, widened(table))])  # a definition that nobody has seen yet
+            records = take(reader, 2)
+            reader.commit(behind(records), records=2)
+            assert passed(reader, sequence)
+            assert other.checkpoint() == checkpoint(sequence)
+            assert other.progress_of("apply") == replace(log.progress_of("apply"), records=2 * sequence)

@@ -367,6 +367,21 @@ def test_a_member_that_took_too_long_loses_its_partitions_and_takes_nothing_back
         assert {record.key for record in shared if record.value == b"12"} == {entry(n).key for n in range(20)}
 
 
+def test_a_commit_that_was_refused_claims_and_counts_nothing(
+    monkeypatch: pytest.MonkeyPatch, log: KafkaLog
+) -> None:
+    log.capture().append([entry(1, 11)], checkpoint(11), beat(11))
+    reader = log.reader("apply")
+    records = take(reader, 1)
+    monkeypatch.setattr(reader, "_send", lambda _: False)
+    assert [reader.commit(behind(records), records=1) for _ in range(3)] == [None] * 3
+    monkeypatch.undo()
+    assert claims(reader) is None
+    reader.commit(behind(records), records=1)
+    assert passed(reader, 11)
+    assert log.progress_of("apply").records == 1
+
+
 def test_a_commit_for_partitions_that_moved_away_changes_nothing(log: KafkaLog, pipeline: Pipeline) -> None:
     log.append([entry(number, 11) for number in range(20)])
     with pipeline.open_log() as other:

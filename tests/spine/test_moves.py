@@ -61,7 +61,7 @@ def writing(server: SQLServer) -> Iterator[Callable[[], dict[str, int]]]:
         yield stop
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 class Killer:

@@ -8,4 +8,6 @@
 
 Capture appends in transactions of one transactional id, so a newer capture fences it. Import workers have
 ids of their own. A producer after an error is thrown away, for the outcome of its transaction is not known.
+Members of a group note beside each offset that they commit which watermark its partitions have passed; what
+the group has applied through is the earliest of these notes.
 """

@@ -20,11 +20,7 @@ REQUEST_TIMEOUT_S = 30.0
 """How long each later question may take before the brokers count as unavailable: they may be electing."""
 
 ATTEMPT_TIMEOUT_S = 5.0
-"""How long one attempt to ask it may take: an answer that was lost does not come later.
-
-Shorter than a socket's time-out: where librdkafka (2.16) asks for a group's offsets again by itself after
-that, it aborts the process once the broker is back.
-"""
+"""How long one attempt to ask it may take: an answer that was lost does not come later."""
 
 ATTEMPT_WAIT_S = 0.1
 

@@ -1,17 +1,17 @@
 """A pipeline's log on a Kafka cluster."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Self
 
 import orjson
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
 from changeover.errors import Fenced, LogUnusable
 from changeover.log import Checkpoint, Entry, GroupProgress
-from changeover.log.kafka.client import ATTEMPT_TIMEOUT_S, Cluster, patiently, unavailable
+from changeover.log.kafka.client import Cluster, unavailable
 from changeover.log.kafka.control import KEY_IDENTITY, KEY_TOPIC, ControlTopic
+from changeover.log.kafka.groups import Groups
 from changeover.log.kafka.history import KafkaHistory
 from changeover.log.kafka.producing import Appender, KafkaCaptureLog
 from changeover.log.kafka.reading import KafkaReader
@@ -48,6 +48,7 @@ class KafkaLog:
         self._appender: Appender | None = None
         self._readers: list[KafkaReader] = []
         self._topics = Topics(cluster, pipeline)
+        self._groups = Groups(cluster, pipeline)
         if not self._topics.describe([control_topic(pipeline)]):
             raise self._not_made()
         self._control = ControlTopic(cluster, pipeline, self._topics)
@@ -91,13 +92,18 @@ class KafkaLog:
 
     def progress_of(self, group: str) -> GroupProgress:
         """How far the group is, from what its members wrote beside their offsets."""
-        places = self._committed(f"{self._pipeline}.{group}")
+        self._control.refresh()  # for topics that were added since
+        topics = table_topics(self._control.topics, self._pipeline)
+        partitions = [
+            Partition(name, number) for name, topic in topics.items() for number in range(topic.partitions)
+        ]
+        places = self._groups.committed(group, partitions)
         notes = {
             Partition(place.topic, place.partition): CommitNote.decode(place.metadata) for place in places
         }
         return GroupProgress(
             committed={Partition(place.topic, place.partition): place.offset for place in places},
-            through=self._through(notes),
+            through=_through(notes.get(partition) for partition in partitions),
             records=sum(note.records for note in notes.values()),
             stale=sum(note.stale for note in notes.values()),
         )
@@ -111,6 +117,7 @@ class KafkaLog:
         """Hang up."""
         for reader in self._readers:
             reader.close()
+        self._groups.close()
         self._control.close()
 
     def __enter__(self) -> Self:
@@ -135,30 +142,17 @@ class KafkaLog:
         message = f"Kafka at {self._cluster.servers} has no log of pipeline {self._pipeline!r}"
         return LogUnusable(message, hint="Make it: changeover topics create.")
 
-    def _committed(self, group: str) -> Sequence[TopicPartition]:
-        def ask() -> Sequence[TopicPartition]:
-            asked = self._topics.admin.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(group)], request_timeout=ATTEMPT_TIMEOUT_S
-            )
-            return next(answer.result() for answer in asked.values()).topic_partitions or ()
-
-        return patiently(self._cluster.servers, ask)
-
-    def _through(self, notes: dict[Partition, CommitNote]) -> Watermark | None:
-        """The last watermark that every partition has passed; unknown while one has not said."""
-        self._control.refresh()  # for topics that were added since
-        topics = table_topics(self._control.topics, self._pipeline)
-        partitions = [
-            Partition(name, number) for name, topic in topics.items() for number in range(topic.partitions)
-        ]
-        said = [notes.get(partition, CommitNote()).through for partition in partitions]
-        passed = [through for through in said if through is not None]
-        if not passed or len(passed) < len(said):
-            return None
-        return min(passed, key=lambda through: through.version)
-
     def _new_appender(self, name: str) -> Appender:
         return Appender(self._cluster, self._pipeline, name, self._control, self._bytes_max)
+
+
+def _through(notes: Iterable[CommitNote | None]) -> Watermark | None:
+    """The last watermark that every partition has passed; unknown while one has not said."""
+    said = [note.through if note else None for note in notes]
+    passed = [through for through in said if through is not None]
+    if not passed or len(passed) < len(said):
+        return None
+    return min(passed, key=lambda through: through.version)
 
 
 def make_log(cluster: Cluster, pipeline: str, tables: Sequence[Table], wanted: Wanted) -> list[str]:

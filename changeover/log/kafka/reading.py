@@ -12,6 +12,7 @@ from changeover.errors import ChangeUnreadable, LogTrimmed, LogUnavailable
 from changeover.log import Record
 from changeover.log.kafka.client import ATTEMPT_TIMEOUT_S, Cluster, bounded, error_of, patiently, translated
 from changeover.log.kafka.control import ControlTopic
+from changeover.log.kafka.groups import committed_of
 from changeover.log.kafka.parts import HEADER_PART, Join
 from changeover.log.kafka.topics import Topics, table_topics
 from changeover.log.kafka.watermarks import Watermarks
@@ -196,7 +197,8 @@ class KafkaReader:
     def _begin(self, places: list[TopicPartition]) -> None:
         """Read on in these partitions from what is committed."""
         self._topics.check_unchanged(self._control.topics)  # partitions that were added end up here too
-        committed = patiently(self._servers, lambda: self._committed(places)) if places else []
+        partitions = [Partition(place.topic, place.partition) for place in places]
+        committed = committed_of(self._servers, self._consumer, partitions) if partitions else []
         ours = {Partition(place.topic, place.partition): self._resumed(place) for place in committed}
         self._watermarks.start({partition: one.note for partition, one in ours.items()}, self._topics.ends)
         with translated(self._servers):
@@ -204,13 +206,6 @@ class KafkaReader:
                 [TopicPartition(topic, number, one.committed) for (topic, number), one in ours.items()]
             )
         self._ours = ours
-
-    def _committed(self, places: list[TopicPartition]) -> list[TopicPartition]:
-        committed = self._consumer.committed(places, timeout=ATTEMPT_TIMEOUT_S)
-        for place in committed:
-            if place.error is not None:
-                raise KafkaException(place.error)
-        return committed
 
     def _resumed(self, place: TopicPartition) -> Ours:
         start = place.offset if place.offset >= 0 else self._first_offset(place)
