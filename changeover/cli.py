@@ -31,6 +31,7 @@ from changeover.replay import replay as replay_history
 from changeover.settings import Settings, with_target
 from changeover.status import Status, Statuses
 from changeover.supervisor import Supervisor, parts_of
+from changeover.table import Table
 from changeover.wiring import (
     check_stores,
     complaints_about_topics,
@@ -193,8 +194,7 @@ def replay(
 def topics_create(config: Config = CONFIG) -> None:
     """Make the topics that are missing: one for each table, one of watermarks, one for the log itself."""
     settings = Settings.load(config)
-    with Connection(settings.source) as connection:
-        tables = captured_tables(connection)
+    tables = _captured(settings)
     made = create_topics(settings, tables)
     for name in made:
         typer.echo(f"made {name}")
@@ -206,8 +206,7 @@ def topics_create(config: Config = CONFIG) -> None:
 def topics_check(config: Config = CONFIG) -> None:
     """Check partitions, replication, clean-up and retention of the topics; exit status 1 if one is wrong."""
     settings = Settings.load(config)
-    with Connection(settings.source) as connection:
-        tables = captured_tables(connection)
+    tables = _captured(settings)
     complaints = complaints_about_topics(settings, tables)
     for complaint in complaints:
         typer.echo(complaint)
@@ -266,6 +265,11 @@ def main() -> None:
     except ChangeoverError as error:
         Console(stderr=True, soft_wrap=True, highlight=False).print(f"changeover: {error}", markup=False)
         sys.exit(status_of(error))
+
+
+def _captured(settings: Settings) -> list[Table]:
+    with Connection(settings.source) as connection:
+        return captured_tables(connection)
 
 
 def _check(settings: Settings) -> None:

@@ -158,6 +158,10 @@ def mariadb_connect_state(position: str) -> str:
     return "" if position.endswith("-0") else position
 
 
+def _uuid_of(connection: Connection) -> str:
+    return connection.value("SELECT @@server_uuid").lower()
+
+
 class GtidNumbering:
     """MySQL's GTIDs, `uuid:number`: a new commit gets the lowest free number of the server's uuid."""
 
@@ -166,7 +170,7 @@ class GtidNumbering:
 
     def identity(self) -> str:
         """The server's uuid."""
-        return self._connection.value("SELECT @@server_uuid").lower()
+        return _uuid_of(self._connection)
 
     def here(self, beat: Beat) -> Place:
         """All that was executed; `OrderBroken` where numbers are missing in between."""
@@ -289,7 +293,7 @@ class FileNumbering:
 
     def identity(self) -> str:
         """The server's uuid."""
-        return self._connection.value("SELECT @@server_uuid").lower()
+        return _uuid_of(self._connection)
 
     def here(self, beat: Beat) -> Place:
         """The end of the binlog."""
