@@ -16,6 +16,7 @@ from cdc.spill import SpillingStore
 from cdc.statement import Effect, Name, effect_of, without_values
 from cdc.transaction import Transaction
 from changeover.change import Origin
+from changeover.crashpoints import reach
 from changeover.envelope import encode
 from changeover.epoch import Epoch, epoch_of
 from changeover.errors import BinlogUnreadable, Stopped
@@ -69,6 +70,12 @@ class Counts:
 
     transactions: int = 0
     changes: int = 0
+    bytes: int = 0
+    """Of keys and envelopes that the log has taken."""
+
+    appends: int = 0
+    beat: Beat | None = None
+    """The last one that is in the log: all that was committed before it is there."""
 
 
 class Capture:
@@ -109,12 +116,34 @@ class Capture:
         try:
             event = self._stream.next(self._wait_s())
             if event is not None:
+                reach("capture.event_read")
                 self._take(event)
         except Stopped:
             self._flush()  # what was complete before the stop is safe, and need not be read again
             raise
         if self._is_due():
             self._flush()
+
+    def captured_ms(self) -> int | None:
+        """The source's clock at the last heartbeat that is in the log with all before it, None before it."""
+        beat = self.counts.beat
+        return beat.source_ms if beat else None
+
+    def place(self) -> str:
+        """Where in the source it is, for people."""
+        behind = f"behind {self._last.text}"
+        return f"in transaction {self._open.name}, {behind}" if self._open else behind
+
+    @property
+    def pending_changes(self) -> int:
+        """Changes read to the end of their transaction, and not yet in the log."""
+        return len(self._pending.entries)
+
+    @property
+    def open_rows(self) -> int:
+        """Row changes of the transaction that is being read."""
+        reading = self._open
+        return reading.changes.rows if reading else 0
 
     def _take(self, event: Event) -> None:
         match event, self._open:
@@ -126,6 +155,8 @@ class Capture:
             case RowsChanged(table=table, rows=rows), Open(changes=changes):
                 for before, after in rows:
                     changes.add(table, before, after)
+                    reach("capture.row_folded")
+                reach("capture.event_folded")
             case Beaten(source_ms=source_ms), Open():
                 self._open.source_ms = source_ms
             case Stated(text=text), Open():
@@ -169,6 +200,7 @@ class Capture:
             self._pending.beat = Beat(version, done.source_ms)
         self._last = version
         self._open = None
+        reach("capture.transaction_read")
 
     def _entries(self, changes: Transaction, version: Version, origin: Origin) -> Iterator[Entry]:
         for key, change in changes.changes(version, origin):
@@ -181,12 +213,19 @@ class Capture:
             pending.entries += part
             if len(pending.entries) >= ENTRIES_AT_ONCE_MAX:
                 self._flush()
+                reach("capture.part_appended")
                 pending = self._pending
 
     def _flush(self) -> None:
         pending, self._pending = self._pending, Pending()
         if pending.entries or pending.checkpoint:
             self._log.append(pending.entries, pending.checkpoint, pending.beat)
+            self._count(pending)
+
+    def _count(self, done: Pending) -> None:
+        self.counts.appends += 1
+        self.counts.bytes += sum(len(entry.key) + len(entry.value) for entry in done.entries)
+        self.counts.beat = done.beat or self.counts.beat
 
     def _wait_s(self) -> float:
         if not self._pending.checkpoint:

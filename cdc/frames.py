@@ -1,21 +1,13 @@
 """Where transactions begin and end in the three kinds of binlog, and what their places are called."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from pymysqlreplication.event import GtidEvent, MariadbGtidEvent, NotImplementedEvent
-
+from cdc.binlog.happenings import AnonymousGtid, Gtid, Happening, MariaDBGtid
 from cdc.events import Began, Committed
 from changeover.errors import BinlogUnreadable
 from changeover.gtid import GtidSet
+from changeover.mysql.dump import Request
 from changeover.mysql.numbering import mariadb_connect_state, sequence_of_file
-
-MARIADB_IS_STANDALONE = 0x01
-MARIADB_IS_PREPARED_XA = 0x40
-
-ANONYMOUS_GTID_EVENT = 34
-
-NOBODYS = "00000000-0000-0000-0000-000000000001:1"
-"""The set of a server that there is not: given none, the library begins with the newest file, unasked."""
 
 
 class Frame(NamedTuple):
@@ -25,22 +17,30 @@ class Frame(NamedTuple):
     is_group: bool
 
 
+class Here(NamedTuple):
+    """The binlog file, the place behind the event, and its time, where the stream gives them."""
+
+    file: str
+    end: int
+    at_s: int
+
+
 class Frames(Protocol):
     """Follows the stream of one kind of server."""
 
     position: str
     """Where the stream begins, in the source's own words."""
 
-    def options(self) -> dict[str, Any]:
-        """How the library must ask for the stream."""
+    def request(self) -> Request:
+        """How the stream must be asked for."""
 
-    def begin(self, event: object, file: str, end: int) -> Frame | None:
-        """The transaction that the event begins, None if it begins none.
+    def follow(self, here: Here) -> None:
+        """Take notice of an event, whatever it is."""
 
-        `file` and `end` are the binlog file and the place behind the event, where the stream gives them.
-        """
+    def begin(self, happening: Happening, here: Here) -> Frame | None:
+        """The transaction that begins here, None if none does."""
 
-    def commit(self, event: Any, file: str, end: int) -> Committed:  # noqa: ANN401 - the library's event
+    def commit(self, here: Here) -> Committed:
         """The commit of the transaction that began last, whose last event this is."""
 
 
@@ -61,25 +61,30 @@ class MariaDBFrames:
         self._identity = ""
         self._sequence = 0
 
-    def options(self) -> dict[str, Any]:
+    def request(self) -> Request:
         """From a GTID on."""
-        return {"is_mariadb": True, "auto_position": mariadb_connect_state(self.position)}
+        state = mariadb_connect_state(self.position)
+        # Strict, or a GTID that is not there is taken for one near it.
+        strictly = ("@slave_gtid_strict_mode = 1", "@slave_gtid_ignore_duplicates = 0")
+        return Request(session=(f"@slave_connect_state = '{state}'", *strictly))
 
-    def begin(self, event: object, file: str, end: int) -> Frame | None:
-        """The transaction whose GTID event this is."""
-        del file, end
-        if not isinstance(event, MariadbGtidEvent):
+    def follow(self, here: Here) -> None:
+        """Nothing: places in files do not matter."""
+
+    def begin(self, happening: Happening, here: Here) -> Frame | None:
+        """The transaction whose GTID this is."""
+        del here
+        if not isinstance(happening, MariaDBGtid):
             return None
-        self._identity = f"{event.domain_id}-{event.server_id}"
-        self._sequence = event.gtid_seq_no
-        began = Began(event.gtid, is_prepared_xa=bool(event.flags & MARIADB_IS_PREPARED_XA))
-        return Frame(began, is_group=not event.flags & MARIADB_IS_STANDALONE)
+        self._identity = f"{happening.domain}-{happening.server}"
+        self._sequence = happening.sequence
+        name = f"{self._identity}-{self._sequence}"
+        return Frame(Began(name, happening.is_prepared_xa), is_group=not happening.is_standalone)
 
-    def commit(self, event: Any, file: str, end: int) -> Committed:  # noqa: ANN401
+    def commit(self, here: Here) -> Committed:
         """The commit of the GTID."""
-        del file, end
         gtid = f"{self._identity}-{self._sequence}"
-        return Committed(self._identity, self._sequence, gtid, event.timestamp * 1000)
+        return Committed(self._identity, self._sequence, gtid, here.at_s * 1000)
 
 
 class GtidFrames:
@@ -91,24 +96,34 @@ class GtidFrames:
         self._uuid = ""
         self._number = 0
 
-    def options(self) -> dict[str, Any]:
+    def request(self) -> Request:
         """All that is not in the set."""
-        return {"auto_position": self._executed.text or NOBODYS}
+        return Request(executed=self._executed)
 
-    def begin(self, event: object, file: str, end: int) -> Frame | None:
-        """The transaction whose GTID event this is; a group only once a BEGIN has come."""
-        del file, end
-        if not isinstance(event, GtidEvent):
+    def follow(self, here: Here) -> None:
+        """Nothing: places in files do not matter."""
+
+    def begin(self, happening: Happening, here: Here) -> Frame | None:
+        """The transaction whose GTID this is; a group only once a BEGIN has come."""
+        del here
+        if not isinstance(happening, Gtid):
             return None
-        self._uuid, _, number = event.gtid.lower().rpartition(":")
-        self._number = int(number)
-        return Frame(Began(event.gtid), is_group=False)
+        if happening.tag:
+            message = f"transaction {happening.text} of the binlog has a tagged GTID"
+            raise BinlogUnreadable(message, hint=TAGGED_HINT)
+        self._uuid, self._number = happening.uuid, happening.number
+        return Frame(Began(happening.text), is_group=False)
 
-    def commit(self, event: Any, file: str, end: int) -> Committed:  # noqa: ANN401
+    def commit(self, here: Here) -> Committed:
         """The commit of the GTID."""
-        del file, end
         self._executed = self._executed.with_transaction(self._uuid, self._number)
-        return Committed(self._uuid, self._number, self._executed.text, event.timestamp * 1000)
+        return Committed(self._uuid, self._number, self._executed.text, here.at_s * 1000)
+
+
+TAGGED_HINT = (
+    "Each tag has numbers of its own, which do not tell the order of commits: let no session set "
+    "gtid_next = 'AUTOMATIC:tag', and start a pipeline under a new name with a new import."
+)
 
 
 class FileFrames:
@@ -125,24 +140,26 @@ class FileFrames:
         self._start = self._end
         self._identity = identity
 
-    def options(self) -> dict[str, Any]:
+    def request(self) -> Request:
         """From the file's place on."""
-        return {"log_file": self._file, "log_pos": self._start, "resume_stream": True}
+        return Request(self._file, self._start)
 
-    def begin(self, event: object, file: str, end: int) -> Frame | None:
-        """The transaction that an anonymous GTID event begins."""
-        self._follow(file, end)
-        if not isinstance(event, NotImplementedEvent) or event.event_type != ANONYMOUS_GTID_EVENT:
-            return None
-        return Frame(Began(f"{file}:{end}"), is_group=False)
-
-    def commit(self, event: Any, file: str, end: int) -> Committed:  # noqa: ANN401
-        """The commit, ordered by the place behind it."""
-        sequence = sequence_of_file(file, end)
-        return Committed(self._identity, sequence, f"{file}:{end}", event.timestamp * 1000)
-
-    def _follow(self, file: str, end: int) -> None:
-        if file == self._file and 0 < end < self._end:
-            message = f"a transaction in {file} reaches beyond 4 GB, further than positions of the binlog do"
+    def follow(self, here: Here) -> None:
+        """See to it that places rise."""
+        if here.file == self._file and 0 < here.end < self._end:
+            message = (
+                f"a transaction in {here.file} reaches beyond 4 GB, further than positions of the binlog do"
+            )
             raise BinlogUnreadable(message, hint="Use GTIDs (gtid_mode = ON), or smaller transactions.")
-        self._file, self._end = file, end or self._end
+        self._file, self._end = here.file, here.end or self._end
+
+    def begin(self, happening: Happening, here: Here) -> Frame | None:
+        """The transaction that an anonymous GTID event begins."""
+        if not isinstance(happening, AnonymousGtid):
+            return None
+        return Frame(Began(f"{here.file}:{here.end}"), is_group=False)
+
+    def commit(self, here: Here) -> Committed:
+        """The commit, ordered by the place behind it."""
+        sequence = sequence_of_file(here.file, here.end)
+        return Committed(self._identity, sequence, f"{here.file}:{here.end}", here.at_s * 1000)

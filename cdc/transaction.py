@@ -38,6 +38,8 @@ class Transaction:
 
     def __init__(self, store: FoldedStore) -> None:
         self._store = store
+        self.rows = 0
+        """Row changes that were folded in; a plain number, which any thread may look at."""
 
     def __len__(self) -> int:
         """How many keys have changed."""
@@ -45,6 +47,7 @@ class Transaction:
 
     def add(self, table: Table, before: Row | None, after: Row | None) -> None:
         """Fold a row change in: an insert (no `before`), a delete (no `after`) or an update."""
+        self.rows += 1
         old_key = None if before is None else encode_key(table, before)
         new_key = None if after is None else encode_key(table, after)
         if old_key == new_key and new_key is not None:

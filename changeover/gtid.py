@@ -4,9 +4,11 @@ A set is written `uuid:1-100:200,uuid2:1-7`. MySQL gives a new commit the lowest
 a gap will fill it later: what was executed for certain, in order, is the run that starts at 1.
 """
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
+from uuid import UUID
 
 Run = tuple[int, int]
 """The first and the last number of an unbroken run."""
@@ -38,6 +40,15 @@ class GtidSet:
             ":".join([uuid, *(f"{first}-{last}" if last > first else f"{first}" for first, last in runs)])
             for uuid, runs in sorted(self.runs.items())
         )
+
+    @property
+    def encoded(self) -> bytes:
+        """As a replica says it to the server: each uuid with its runs, whose ends are one behind the last."""
+        parts = [struct.pack("<Q", len(self.runs))]
+        for uuid, runs in sorted(self.runs.items()):
+            parts.append(UUID(uuid).bytes + struct.pack("<Q", len(runs)))
+            parts += [struct.pack("<QQ", first, last + 1) for first, last in runs]
+        return b"".join(parts)
 
     def with_transaction(self, uuid: str, number: int) -> Self:
         """The set with one more transaction in it.

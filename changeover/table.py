@@ -2,6 +2,7 @@
 
 import enum
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,30 +15,90 @@ class Kind(enum.StrEnum):
     """How a column's values are written in canonical form (`values.py`)."""
 
     INTEGER = "integer"
+    YEAR = "year"
+    BIT = "bit"
     DECIMAL = "decimal"
     FLOAT = "float"
     DOUBLE = "double"
     TEXT = "text"
+    ENUM = "enum"
+    SET = "set"
+    JSON = "json"  # of MySQL; MariaDB's JSON is TEXT
     BYTES = "bytes"
+    BINARY = "binary"  # of fixed length: the server pads it with zero bytes
+    GEOMETRY = "geometry"
     DATE = "date"
+    TIME = "time"
     DATETIME = "datetime"
     TIMESTAMP = "timestamp"
+    UUID = "uuid"
+    INET4 = "inet4"
+    INET6 = "inet6"
+
+
+NUMBER_KINDS = frozenset({Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT, Kind.DOUBLE})
+"""The kinds that can have a sign."""
+
+TEXT_KINDS = frozenset({Kind.TEXT, Kind.ENUM, Kind.SET})
+"""The kinds whose values are text in a character set of the column's own."""
+
+BYTES_KINDS = frozenset({Kind.BYTES, Kind.BINARY, Kind.GEOMETRY})
+"""The kinds whose canonical values are bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column: its name, its kind, and the source's own words for its type."""
+    """A column: its name, its kind, and the source's own words for its type.
+
+    `charset` is the source's name of a text's character set (TEXT, ENUM, SET), empty for other kinds.
+    """
 
     name: str
     kind: Kind
     sql_type: str
     nullable: bool
     fraction_digits: int = 0
+    charset: str = ""
 
     @property
-    def is_unsigned_bigint(self) -> bool:
+    def is_unsigned(self) -> bool:
+        """Whether it is a number without a sign, as one that is filled with zeros always is."""
+        return self.kind in NUMBER_KINDS and "unsigned" in self.sql_type
+
+    @property
+    def exceeds_int64(self) -> bool:
         """Whether values can lie beyond what a signed 64-bit integer holds."""
-        return self.sql_type.startswith("bigint") and "unsigned" in self.sql_type
+        return self.sql_type == "bit(64)" or (self.is_unsigned and self.sql_type.startswith("bigint"))
+
+    @property
+    def length(self) -> int:
+        """The length in the type: bytes of a BINARY, bits of a BIT, characters of a CHAR.
+
+        >>> Column(name="hash", kind=Kind.BINARY, sql_type="binary(20)", nullable=False).length
+        20
+        """
+        found = LENGTH.search(self.sql_type)
+        return int(found[1]) if found else 0
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        r"""The labels of an ENUM or SET, in their order, as the server prints them.
+
+        It prints them in 3-byte UTF-8: a label outside of that has question marks here. Row metadata of the
+        binlog has them right.
+
+        >>> Column(name="c", kind=Kind.ENUM, sql_type=r"enum('S','it''s','a\\b','')", nullable=True).members
+        ('S', "it's", 'a\\b', '')
+        """
+        quoted = MEMBER.findall(self.sql_type)
+        return tuple(ESCAPED.sub(lambda found: ESCAPES[found[0]], label) for label in quoted)
+
+
+LENGTH = re.compile(r"\((\d+)")
+MEMBER = re.compile(r"'((?:[^']|'')*)'")
+ESCAPED = re.compile(r"''|\\.")
+ESCAPES = {"''": "'", r"\\": "\\", r"\0": "\0", r"\n": "\n", r"\r": "\r"}
+"""How the server writes a label in a type."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +135,7 @@ class Table:
     @cached_property
     def bytes_columns(self) -> tuple[str, ...]:
         """Names of the columns whose values are bytes: base64 where the form is JSON."""
-        return tuple(column.name for column in self.columns if column.kind is Kind.BYTES)
+        return tuple(column.name for column in self.columns if column.kind in BYTES_KINDS)
 
     @cached_property
     def definition(self) -> bytes:
@@ -91,6 +152,7 @@ class Table:
                         "sql_type": column.sql_type,
                         "nullable": column.nullable,
                         "fraction_digits": column.fraction_digits,
+                        "charset": column.charset,
                     }
                     for column in self.columns
                 ],

@@ -1,14 +1,18 @@
 """Canonical values: one form of each column's value, whichever way it was read.
 
+`docs/values.md` has the whole of it, with each type's form in the log and in the targets.
+
 | kind | canonical value | JSON |
 |---|---|---|
-| integer | `int` | number |
+| integer, year | `int` | number |
+| bit | `int`, its bits without a sign | number |
 | decimal | `str`, as the server prints it: all digits of the scale | string |
 | float | `float`, the shortest decimal that gives the same 4 bytes | number |
 | double | `float` | number |
-| text (CHAR, VARCHAR, TEXT, ENUM, JSON of MariaDB) | `str` | string |
-| bytes (VARBINARY, BLOB) | `bytes` | base64 string |
-| date, datetime, timestamp | `str`, as the server prints it in UTC, with all fraction digits | string |
+| text (with MariaDB's JSON), enum, set | `str`, read in the column's character set | string |
+| json (of MySQL), uuid, inet4, inet6 | `str`, as the server prints it | string |
+| bytes (VARBINARY, BLOB, VECTOR), binary, geometry | `bytes` | base64 string |
+| date, time, datetime, timestamp | `str`, as the server prints it in UTC, with all fraction digits | string |
 
 A value that does not fit its column is an error where it is met, never a default.
 """
@@ -18,7 +22,8 @@ import math
 import struct
 from collections.abc import Callable, Mapping
 
-from changeover.table import Column, Kind, Table
+from changeover.charsets import decoder_of
+from changeover.table import BYTES_KINDS, Column, Kind, Table
 
 Value = None | int | float | str | bytes
 Row = Mapping[str, Value]
@@ -62,26 +67,47 @@ def finite(number: float) -> float:
     return number
 
 
-def reader_of_text(column: Column) -> Callable[[bytes], Value]:
-    """A function from the server's own text of a value (never NULL) to its canonical value."""
-    match column.kind:
-        case Kind.INTEGER:
-            return int
-        case Kind.FLOAT:
-            return lambda text: shortest_float32(float(text))
-        case Kind.DOUBLE:
-            return lambda text: finite(float(text))
-        case Kind.BYTES:
-            return bytes
-        case Kind.TEXT | Kind.DECIMAL | Kind.DATE | Kind.DATETIME | Kind.TIMESTAMP:
-            return bytes.decode
+Reader = Callable[[bytes], Value]
+
+
+def reader_of_text(column: Column) -> Reader:
+    """A function from the server's own bytes of a value (never NULL) to its canonical value.
+
+    Texts are in their column's character set, as they are stored; all else is printed in ASCII or is bytes.
+    """
+    return READERS.get(column.kind) or decoder_of(column.charset)
+
+
+def _float(text: bytes) -> Value:
+    return shortest_float32(float(text))
+
+
+def _double(text: bytes) -> Value:
+    return finite(float(text))
+
+
+READERS: Mapping[Kind, Reader] = {
+    Kind.INTEGER: int,
+    Kind.YEAR: int,
+    Kind.BIT: int.from_bytes,
+    Kind.FLOAT: _float,
+    Kind.DOUBLE: _double,
+    Kind.JSON: decoder_of("utf8mb4"),
+    **dict.fromkeys(BYTES_KINDS, bytes),
+    **dict.fromkeys((Kind.DECIMAL, Kind.UUID, Kind.INET4, Kind.INET6), decoder_of("ascii")),
+    **dict.fromkeys((Kind.DATE, Kind.TIME, Kind.DATETIME, Kind.TIMESTAMP), decoder_of("ascii")),
+}
+"""How each kind is read whose values are not text in a character set of their column."""
 
 
 def row_to_json(table: Table, row: Row) -> Row:
     """The row as JSON can carry it: bytes become base64."""
     if not table.bytes_columns:
         return row
-    return {name: _bytes_to_text(value) for name, value in row.items()}
+    texts = {
+        name: base64.b64encode(value).decode("ascii") for name, value in row.items() if type(value) is bytes
+    }
+    return {**row, **texts}
 
 
 def row_from_json(table: Table, row: Row) -> Row:
@@ -89,10 +115,6 @@ def row_from_json(table: Table, row: Row) -> Row:
     if not table.bytes_columns:
         return row
     return {**row, **{name: _bytes_from_text(row[name]) for name in table.bytes_columns if name in row}}
-
-
-def _bytes_to_text(value: Value) -> Value:
-    return base64.b64encode(value).decode("ascii") if isinstance(value, bytes) else value
 
 
 def _bytes_from_text(value: Value) -> Value:

@@ -3,47 +3,19 @@
 It asks as mysqlbinlog does, which takes no more than REPLICATION SLAVE; SHOW BINARY LOGS would take more.
 """
 
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-import pymysql
-from pymysql.constants import COMMAND
-
 from changeover.errors import SourceUnavailable, StartRefused
-from changeover.mysql.connection import parameters, translated
+from changeover.mysql.dump import FIRST_PLACE, BinlogDump, NotGiven, Request
+from changeover.mysql.framing import FORMAT_DESCRIPTION, GTID, ROTATE, Framing, RawEvent, Undecodable
 from changeover.settings import SourceSettings
 
-FIRST_PLACE = 4
-"""Where the first event of a file is, behind its magic bytes."""
-
-NON_BLOCKING = 1
-NO_SERVER_ID = 0
-"""A reader without an id ends no other replica's stream."""
-
-STOP, ROTATE, FORMAT_DESCRIPTION = 3, 4, 15
-GTID, ANONYMOUS_GTID, PREVIOUS_GTIDS, MARIADB_GTID = 33, 34, 35, 162
-
-END_OF_STREAM = 0xFE
-HEADER = struct.Struct("<IBIII")
-HEADER_BYTES = HEADER.size + 2  # and two of flags
-CHECKSUM_BYTES = 4
-ER_MASTER_FATAL_ERROR_READING_BINLOG = 1236
 NO_SUCH_FILE = "could not find first log file name"
 CREATED_AT = slice(2 + 50, 2 + 50 + 4)
 """In a format description, behind the versions of the binlog and of the server."""
-
-
-class RawEvent(NamedTuple):
-    """An event by its header. `end` is the place behind it, 0 for one that is not in the file."""
-
-    at_s: int
-    kind: int
-    size: int
-    end: int
-    body: bytes
 
 
 class BinlogFile(NamedTuple):
@@ -87,17 +59,11 @@ def events(
 
     Without a file they are those of the first. `session` is set before.
     """
-    with _translated(source, f"{file}:{place}"):
-        connection = pymysql.connect(**parameters(source))
-        with closing(_Hung(connection)):
-            with connection.cursor() as cursor:
-                for assignment in ("@master_binlog_checksum = @@global.binlog_checksum", *session):
-                    cursor.execute(f"SET {assignment}")
-                cursor.execute("SELECT @@global.binlog_checksum <> 'NONE'")
-                ((has_checksums,),) = cursor.fetchall()
-            asked = struct.pack("<IHI", place, NON_BLOCKING, NO_SERVER_ID) + file.encode()
-            connection._execute_command(COMMAND.COM_BINLOG_DUMP, asked)  # type: ignore[attr-defined] # noqa: SLF001 - PyMySQL has no other way to say it
-            yield _events(connection, CHECKSUM_BYTES * int(has_checksums))
+    with _translated(f"{file}:{place}"):
+        dump = BinlogDump(source, Request(file, place, session=session))
+        framing = Framing(has_checksums=dump.has_checksums)
+        with closing(dump):
+            yield map(framing.event, dump.all())
 
 
 def gtids(source: SourceSettings, file: str) -> Iterator[str]:
@@ -127,34 +93,16 @@ def _name_after(file: str) -> str:
     return f"{base}.{number_of(file) + 1:06}"
 
 
-def _events(connection: Any, checksum_bytes: int) -> Iterator[RawEvent]:  # noqa: ANN401 - PyMySQL's connection below what it declares
-    while True:
-        packet = connection._read_packet().get_all_data()  # noqa: SLF001
-        if packet[0] == END_OF_STREAM:
-            return
-        at_s, kind, _, size, end = HEADER.unpack(packet[1 : 1 + HEADER.size])
-        yield RawEvent(at_s, kind, size, end, packet[1 + HEADER_BYTES : len(packet) - checksum_bytes])
-
-
-class _Hung:
-    """Ends a connection in the middle of a stream: a good-bye would wait for the rest of it."""
-
-    def __init__(self, connection: Any) -> None:  # noqa: ANN401
-        self._connection = connection
-
-    def close(self) -> None:
-        self._connection._force_close()  # noqa: SLF001
-
-
 @contextmanager
-def _translated(source: SourceSettings, place: str) -> Iterator[None]:
+def _translated(place: str) -> Iterator[None]:
     try:
         yield
-    except (pymysql.Error, OSError) as error:
-        if error.args and error.args[0] == ER_MASTER_FATAL_ERROR_READING_BINLOG:
-            message = f"the source does not give its binlog from {place} on: {error.args[-1]}"
-            raise StartRefused(message) from error
-        raise translated(error, f"{source.host}:{source.port}") from error
+    except NotGiven as error:
+        message = f"the source does not give its binlog from {place} on: {error}"
+        raise StartRefused(message) from error
+    except Undecodable as error:
+        message = f"the source has no event of its binlog at {place}: {error}"
+        raise StartRefused(message) from error
     except StopIteration as error:
         message = f"the source gave nothing of its binlog at {place}"
         raise SourceUnavailable(message) from error

@@ -1,38 +1,48 @@
 """The captured tables as the source describes them, or why one of them cannot be moved exactly."""
 
 import fnmatch
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from changeover import charsets
 from changeover.errors import SettingsInvalid, TableUnfit
 from changeover.mysql.connection import Connection
-from changeover.table import Column, Kind, Table
+from changeover.table import TEXT_KINDS, Column, Kind, Table
 
 SYSTEM_SCHEMAS = ("information_schema", "performance_schema", "mysql", "sys")
 
 KINDS = {
     **dict.fromkeys(("tinyint", "smallint", "mediumint", "int", "bigint"), Kind.INTEGER),
+    "year": Kind.YEAR,
+    "bit": Kind.BIT,
     "decimal": Kind.DECIMAL,
     "float": Kind.FLOAT,
     "double": Kind.DOUBLE,
-    **dict.fromkeys(("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum"), Kind.TEXT),
-    **dict.fromkeys(("varbinary", "tinyblob", "blob", "mediumblob", "longblob"), Kind.BYTES),
+    **dict.fromkeys(("char", "varchar", "tinytext", "text", "mediumtext", "longtext"), Kind.TEXT),
+    "enum": Kind.ENUM,
+    "set": Kind.SET,
+    "json": Kind.JSON,  # of MySQL; to MariaDB it is a LONGTEXT
+    **dict.fromkeys(("varbinary", "tinyblob", "blob", "mediumblob", "longblob", "vector"), Kind.BYTES),
+    "binary": Kind.BINARY,
+    **dict.fromkeys(("geometry", "point", "linestring", "polygon"), Kind.GEOMETRY),
+    **dict.fromkeys(("multipoint", "multilinestring", "multipolygon"), Kind.GEOMETRY),
+    **dict.fromkeys(("geometrycollection", "geomcollection"), Kind.GEOMETRY),
     "date": Kind.DATE,
+    "time": Kind.TIME,
     "datetime": Kind.DATETIME,
     "timestamp": Kind.TIMESTAMP,
+    "uuid": Kind.UUID,
+    "inet4": Kind.INET4,
+    "inet6": Kind.INET6,
 }
-"""The closed list of types whose values mysql-replication reads exactly."""
+"""The closed list of types: what is not in it is refused by name."""
 
-NULL_HIDES_VALUES = frozenset({Kind.DATE, Kind.DATETIME, Kind.TIMESTAMP})
-"""Where the library's None may be a zero date: NULL and the zero date would become one."""
-
-UNORDERED_KEYS = ("enum", "float", "double")
-"""No key of chunks: ENUM sorts by number and compares as text, floats do not compare by their text."""
+UNORDERED_KEYS = ("enum", "set", "float", "double")
+"""No key of chunks: ENUM and SET sort by number and compare as text, floats do not compare by their text."""
 
 COLUMNS = (
     "SELECT table_schema, table_name, column_name, data_type, column_type, is_nullable, character_set_name, "
-    "datetime_precision, extra FROM information_schema.columns "
+    "datetime_precision FROM information_schema.columns "
     "WHERE (table_schema, table_name) IN ({}) ORDER BY table_schema, table_name, ordinal_position"
 )
 
@@ -41,6 +51,13 @@ KEYS = (
     "WHERE index_name = 'PRIMARY' AND (table_schema, table_name) IN ({}) "
     "ORDER BY table_schema, table_name, seq_in_index"
 )
+
+INDEXES = (
+    "SELECT DISTINCT table_schema, table_name, index_name, column_name FROM information_schema.statistics "
+    "WHERE (column_name IS NULL OR (index_type = 'HASH' AND non_unique = 0)) "
+    "AND (table_schema, table_name) IN ({}) ORDER BY table_schema, table_name, index_name"
+)
+"""MySQL's indexes over expressions name no column; MariaDB's unique ones over long values are HASH."""
 
 Name = tuple[str, str]
 """Schema and table."""
@@ -55,7 +72,6 @@ class ColumnRow(NamedTuple):
     is_nullable: str
     character_set: str
     precision: str
-    extra: str
 
 
 class KeyRow(NamedTuple):
@@ -84,7 +100,15 @@ def fit_tables(connection: Connection, names: Sequence[Name]) -> tuple[list[Tabl
     complaints = [f"{'.'.join(name)}{why}" for name in names for why in by_name[name]]
     complaints += _same_names(names)
     complaints += _hidden_versions(connection, names)
+    complaints += _hidden_columns(connection, names)
+    if not is_described_in_binlog(connection):
+        complaints += _doubtful_labels(columns)
     return [_table(name, columns[name], keys[name]) for name in names if not by_name[name]], complaints
+
+
+def is_described_in_binlog(connection: Connection) -> bool:
+    """Whether the server can describe a table's columns in the binlog, which MySQL 5.7 cannot."""
+    return bool(connection.query("SHOW GLOBAL VARIABLES LIKE 'binlog_row_metadata'"))
 
 
 def captured_names(connection: Connection) -> list[Name]:
@@ -99,7 +123,10 @@ def captured_names(connection: Connection) -> list[Name]:
     wanted = [name for name in names if _matches(name, source.include) and not _matches(name, source.exclude)]
     if not wanted:
         message = f"source.include names no table: nothing matches {', '.join(source.include)}"
-        raise SettingsInvalid(message, hint="Give schema.table, with * for any; see SHOW TABLES.")
+        hint = (
+            "Give schema.table, with * for any; SHOW TABLES, as this user, has no table that it may not read."
+        )
+        raise SettingsInvalid(message, hint=hint)
     return wanted
 
 
@@ -131,6 +158,7 @@ def _table(name: Name, columns: Sequence[ColumnRow], key: Sequence[KeyRow]) -> T
                 sql_type=row.column_type,
                 nullable=row.is_nullable == "YES",
                 fraction_digits=int(row.precision or 0),
+                charset=row.character_set if KINDS[row.data_type] in TEXT_KINDS else "",
             )
             for row in columns
         ),
@@ -145,26 +173,26 @@ def _complaints(columns: Sequence[ColumnRow], key: Sequence[KeyRow]) -> Iterator
             yield f".{column.name} {why}"
     if not key:
         yield " has no primary key"
-    types = {column.name: column.data_type for column in columns}
+    by_name = {column.name: column for column in columns}
     for name, prefix in key:
-        if types[name] in UNORDERED_KEYS:
-            yield f".{name} is a {types[name].upper()} in the primary key, which has no usable order"
+        column = by_name[name]
+        if column.data_type in UNORDERED_KEYS:
+            yield f".{name} is a {column.data_type.upper()} in the primary key, which has no usable order"
+        if column.character_set in charsets.IRREVERSIBLE:
+            yield f".{name} is in the primary key in {column.character_set}, {TWO_WAYS}"
         if prefix:
             yield f".{name} is in the primary key by a prefix only"
+
+
+TWO_WAYS = "which can store one text in two ways, so two rows could become one"
 
 
 def _why_unfit(column: ColumnRow) -> str | None:
     kind = KINDS.get(column.data_type)
     if kind is None:
-        return f"has type {column.column_type}, which this release cannot read exactly from the binlog"
-    if kind is Kind.TEXT and column.character_set != "utf8mb4":
-        return f"has character set {column.character_set}; this release reads utf8mb4 only"
-    if kind in NULL_HIDES_VALUES and column.is_nullable == "YES":
-        return f"is a nullable {column.data_type.upper()}: a zero date could not be told from NULL"
-    if re.search(r"(VIRTUAL|STORED) GENERATED|INVISIBLE|ROW START|ROW END", column.extra, re.IGNORECASE):
-        return f"is {column.extra.lower()}, which this release does not move"
-    if "compressed" in column.column_type.lower():
-        return "is COMPRESSED, which this release cannot read from the binlog"
+        return f"has type {column.column_type}, which this release does not know"
+    if kind in TEXT_KINDS and not charsets.is_known(column.character_set):
+        return f"has character set {column.character_set or 'binary'}, in which this release reads no text"
     return None
 
 
@@ -176,6 +204,28 @@ def _hidden_versions(connection: Connection, names: Sequence[Name]) -> Iterator[
     for name in found:
         if name in names:
             yield f"{'.'.join(name)} is system-versioned, which this release does not move"
+
+
+def _doubtful_labels(columns: Mapping[Name, Sequence[ColumnRow]]) -> Iterator[str]:
+    """ENUMs and SETs whose labels the catalog may not tell: characters beyond 3-byte UTF-8 are '?' there."""
+    for name, rows in columns.items():
+        for row in rows:
+            if row.data_type in {"enum", "set"} and "?" in row.column_type:
+                yield (
+                    f"{'.'.join(name)}.{row.name} has a label with '?', which this server also shows "
+                    "for characters that it cannot show, and its binlog does not have labels"
+                )
+
+
+HIDES = "puts a hidden column into the binlog"
+
+
+def _hidden_columns(connection: Connection, names: Sequence[Name]) -> Iterator[str]:
+    """Tables with indexes that are kept in columns of their own: row events have those, and no SELECT."""
+    for name, rows in _of(connection, INDEXES, names):
+        for index, column in rows:
+            over = "whole long values, as UNIQUE" if column else "an expression"
+            yield f"{'.'.join(name)} has index {index} over {over}, which {HIDES}"
 
 
 def _same_names(names: Sequence[Name]) -> Iterator[str]:

@@ -14,10 +14,14 @@ from changeover.errors import SourceRefused
 from changeover.gtid import GtidSet
 from changeover.mysql.connection import Connection
 from changeover.mysql.numbering import is_mariadb
+from changeover.mysql.phases import is_fenced
 
 GAP_READS = 4
 GAP_WAIT_S = 0.25
 """Commits that are under way leave a gap for a moment: one that is there for a second is a lasting one."""
+
+ROLES_SINCE = (8, 0)
+"""Of MySQL."""
 
 Record = Mapping[str, str]
 """A row by the names of its columns."""
@@ -46,6 +50,8 @@ class ServerFacts:
     is_same_session: bool
     """Whether the session that answers is the one that was logged in to, with no proxy in between."""
     clock_ahead_ms: int
+    is_fenced: bool = False
+    """Whether it is read-only by our own fence: the application writes to the new database."""
 
     def variable(self, *names: str) -> str:
         """The first of these variables that the server knows; empty if it knows none."""
@@ -77,13 +83,14 @@ def read_server(
         version_text=version_text,
         variables={name.lower(): value for name, value in connection.query("SHOW GLOBAL VARIABLES")},
         user=connection.value("SELECT CURRENT_USER()"),
-        grants=own_grants(connection),
+        grants=own_grants(connection, has_roles=not mariadb and version >= ROLES_SINCE),
         gtids=_gtids(connection, sleep, mariadb=mariadb),
         filters=_filters(connection, "MASTER" if has_file_words else "BINARY LOG"),
         replication=_replication(connection, is_new_speech=is_new_speech, mariadb=mariadb),
         replica_ids=_replica_ids(connection, "REPLICAS" if is_new_speech else "SLAVE HOSTS"),
         is_same_session=_is_same_session(connection),
         clock_ahead_ms=_clock_ahead_ms(connection, clock),
+        is_fenced=is_fenced(connection),
     )
 
 
@@ -97,9 +104,9 @@ def version_of(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in found[0].split(".")) if found else ()
 
 
-def own_grants(connection: Connection) -> list[str]:
-    """What this session may do, its roles included."""
-    role = "" if is_mariadb(connection) else connection.value("SELECT CURRENT_ROLE()")
+def own_grants(connection: Connection, *, has_roles: bool) -> list[str]:
+    """What this session may do, its roles included: MySQL has to be asked for those, MariaDB adds them."""
+    role = connection.value("SELECT CURRENT_ROLE()") if has_roles else ""
     using = "" if role in {"", "NONE"} else f" FOR CURRENT_USER() USING {role}"
     return [line for (line,) in connection.query(f"SHOW GRANTS{using}")]
 

@@ -1,7 +1,8 @@
 """Grants: what a user needs on the source, what it has, what is missing and what is in excess.
 
-Three users: **capture** reads the tables and the binlog and keeps the control schema; the **application**
-reads the phase; the **operator** moves the phase, fences the old database and verifies. All here is text in
+Three users: **capture** reads the tables and the binlog and keeps the control schema, also under the fence's
+`read_only`; the **application** reads the phase; the **operator** moves the phase, fences the old database
+and verifies. All here is text in
 and text out, from what SHOW GRANTS says; MariaDB puts password hashes into that, which go no further.
 """
 
@@ -45,8 +46,17 @@ PAST_THE_BINLOG_OR_FENCE = frozenset(
 )
 """With these an application could write past the binlog (`sql_log_bin = 0`) or under `read_only`."""
 
+FOR_THE_FENCE = frozenset({"CONNECTION_ADMIN", "READ_ONLY ADMIN", "SUPER"})
+"""What capture needs only once the old database is made read-only: its heartbeats must still be committed."""
+
 CONTROL = ("SELECT", "INSERT", "UPDATE", "CREATE")
 """No DELETE: what capture writes down stays."""
+
+
+WRITTEN_BY_PROCESSES = ("heartbeat", "process")
+"""Where the application's library writes: bounds for compared reads, and how its process is."""
+
+OF_PROCESSES = ("INSERT", "UPDATE")
 
 
 class Role(enum.StrEnum):
@@ -97,6 +107,18 @@ class Kind:
         if not self.is_mariadb:
             return frozenset({ALL, "SUPER", "CONNECTION_ADMIN"})
         return frozenset({ALL, "READ_ONLY ADMIN", *(("SUPER",) if self.version < (10, 11) else ())})
+
+    @property
+    def least_to_write_under_read_only(self) -> str:
+        """The one of them that gives the least beside it."""
+        if self.is_mariadb:
+            return "READ_ONLY ADMIN"
+        return "SUPER" if self.has_only_super else "CONNECTION_ADMIN"
+
+    @property
+    def has_only_super(self) -> bool:
+        """Whether it is a MySQL from before SUPER was cut into parts."""
+        return not self.is_mariadb and self.version < (8, 0)
 
     @property
     def needs_more_to_lock(self) -> bool:
@@ -151,20 +173,23 @@ def needs_of(role: Role, kind: Kind, include: Sequence[str], control_schema: str
     match role:
         case Role.CAPTURE:
             # Whether the binlog leaves databases out can be seen with the second only.
-            everywhere = ("REPLICATION SLAVE", kind.sees_binlog)
+            everywhere = ("REPLICATION SLAVE", kind.sees_binlog, kind.least_to_write_under_read_only)
             return _merged({Scope(): everywhere}, tables, {control: CONTROL})
         case Role.APPLICATION:
             # LOCK TABLES is the least of the three that MySQL asks for: nothing can be changed with it.
-            return {control: ("SELECT", "LOCK TABLES") if kind.needs_more_to_lock else ("SELECT",)}
+            reads: Needs = {control: ("SELECT", "LOCK TABLES") if kind.needs_more_to_lock else ("SELECT",)}
+            return {**reads, **{Scope(control_schema, table): OF_PROCESSES for table in WRITTEN_BY_PROCESSES}}
         case Role.OPERATOR:
-            everywhere = (kind.sees_binlog, "PROCESS", *_fence(kind))
+            everywhere = (kind.sees_binlog, "PROCESS", *for_the_fence(kind))
             return _merged({Scope(): everywhere}, tables, {control: (*CONTROL, "DELETE", "DROP")})
 
 
-def _fence(kind: Kind) -> tuple[str, ...]:
-    """To set read_only, to write the control schema under it, and to end other connections."""
+def for_the_fence(kind: Kind) -> tuple[str, ...]:
+    """What it takes to set read_only, to write the control schema under it, and to end other connections."""
     if kind.is_mariadb:
         return ("READ_ONLY ADMIN", "CONNECTION ADMIN")
+    if kind.has_only_super:
+        return ("SUPER",)
     return ("SYSTEM_VARIABLES_ADMIN", "CONNECTION_ADMIN")
 
 
@@ -218,17 +243,26 @@ def statements(needs: Needs, user: str) -> list[str]:
 
 
 def missing(role: Role, user: str, held: Held, needs: Needs) -> Iterator[Finding]:
-    """What the user lacks, a finding for each place."""
+    """What the user lacks, a finding for each place; apart from it, what it lacks for the fence alone."""
     severity = Severity.REFUSE if role is Role.CAPTURE else Severity.WARN
     for scope, wanted in needs.items():
-        lacking = tuple(privilege for privilege in wanted if not held.has(privilege, scope))
-        if lacking:
-            yield Finding(
-                severity=severity,
-                subject=SUBJECT,
-                what=f"{role} user {user} lacks {', '.join(lacking)} on {scope.text}",
-                mend=" ".join(statements({scope: lacking}, user)),
-            )
+        lacking = [privilege for privilege in wanted if not held.has(privilege, scope)]
+        for_fence = [one for one in lacking if role is Role.CAPTURE and one in FOR_THE_FENCE]
+        at_once = [one for one in lacking if one not in for_fence]
+        if at_once:
+            yield _lacks(severity, f"{role} user {user}", at_once, scope, user)
+        if for_fence:
+            whose = f"for the way into the last phase, {role} user {user}"
+            yield _lacks(Severity.WARN, whose, for_fence, scope, user)
+
+
+def _lacks(severity: Severity, whose: str, lacking: Sequence[str], scope: Scope, user: str) -> Finding:
+    return Finding(
+        severity=severity,
+        subject=SUBJECT,
+        what=f"{whose} lacks {', '.join(lacking)} on {scope.text}",
+        mend=" ".join(statements({scope: tuple(lacking)}, user)),
+    )
 
 
 def excess(role: Role, user: str, held: Held, needs: Needs, control_schema: str) -> Iterator[Finding]:
@@ -325,6 +359,15 @@ def _literal(schema: str) -> str:
 
 def _is_pattern(schema: str) -> bool:
     return re.search(r"(?<!\\)[_%]", schema) is not None
+
+
+def is_like(pattern: str, schema: str) -> bool:
+    r"""Whether the schema is one of those that a grant's pattern means.
+
+    >>> is_like(r"shop\_%", "shop_eu"), is_like(r"shop\_%", "shopping")
+    (True, False)
+    """
+    return _like(pattern).fullmatch(schema) is not None
 
 
 def _like(pattern: str) -> re.Pattern[str]:

@@ -5,7 +5,6 @@ lock of the server; a worker that dies loses its connection and so its locks, an
 over at once, with no lease and no clock. A chunk that is copied twice does no harm.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -182,9 +181,7 @@ class ImportBooks:
         )
 
     def _lock_name(self, chunk: Chunk) -> str:
-        # Names of locks are the server's, and 64 characters long at most.
-        place = f"{self._control.schema}/{self._pipeline}/{chunk.table_name}/{chunk.number}"
-        return f"changeover:{hashlib.blake2b(place.encode(), digest_size=16).hexdigest()}"
+        return self._control.lock_name(chunk.table_name, str(chunk.number))
 
     def _place(self, chunk: Chunk) -> tuple[str, str, str, int]:
         schema, _, name = chunk.table_name.partition(".")

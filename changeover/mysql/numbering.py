@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from changeover.errors import OrderBroken, SourceUnfit, StartRefused
+from changeover.errors import OrderBroken, PositionPurged, SourceUnfit, StartRefused
 from changeover.gtid import GtidSet
-from changeover.mysql import binlog
+from changeover.mysql import binlog, framing
 from changeover.mysql.connection import Connection
+from changeover.mysql.dump import FIRST_PLACE
 from changeover.start import Start, StartKind
 
 POSITION_BITS = 40
@@ -45,8 +46,12 @@ class Numbering(Protocol):
     def bound(self, beat: Beat) -> tuple[str, int]:
         """Identity and sequence of a bound: a SELECT that begins after this sees all up to there."""
 
-    def identity_at(self, position: str) -> str:
-        """The identity under which the server committed, or would have, at a place of that position."""
+    def check_held(self, position: str, identity: str) -> None:
+        """Return if the server has all that was committed up to there, as far as it does not tell by itself.
+
+        `identity` is that of the newest epoch. Raises `PositionPurged` or `OrderBroken`: it is another server
+        than it was, or has forgotten commits.
+        """
 
     def earliest(self) -> Place:
         """The oldest place that the server still has."""
@@ -99,9 +104,8 @@ class MariaDBNumbering:
         identity, _, sequence = self._connection.value("SELECT @@last_gtid").rpartition("-")
         return identity, int(sequence)
 
-    def identity_at(self, position: str) -> str:
-        """Domain and server id of the last GTID."""
-        return position.rpartition("-")[0]
+    def check_held(self, position: str, identity: str) -> None:
+        """Nothing to do: asked for its binlog, the server refuses a GTID that is not in it."""
 
     def earliest(self) -> Place:
         """Where the first file begins."""
@@ -136,8 +140,8 @@ class MariaDBNumbering:
             f"@slave_connect_state = '{state}'",
             "@slave_gtid_strict_mode = 1",  # else a GTID that is not there is taken for one near it
         )
-        with binlog.events(self._connection.source, "", binlog.FIRST_PLACE, session) as found:
-            next((event for event in found if event.kind == binlog.MARIADB_GTID), None)
+        with binlog.events(self._connection.source, "", FIRST_PLACE, session) as found:
+            next((event for event in found if event.kind == framing.MARIADB_GTID), None)
 
     def _place(self, position: str) -> Place:
         if "," in position:
@@ -183,10 +187,18 @@ class GtidNumbering:
         identity, executed = self._executed()
         return identity, executed.unbroken_end(identity)
 
-    def identity_at(self, position: str) -> str:
-        """The server's uuid: a set does not say who committed last, and any other opens an epoch."""
-        del position
-        return self.identity()
+    def check_held(self, position: str, identity: str) -> None:
+        """Whether all that other servers have committed is here.
+
+        A new primary that lacks some of it sends the rest without a word. A set that has more of its own than
+        it has, it refuses; and some of those may be in its binlog and not yet count as executed.
+        """
+        del identity
+        own, executed = self._executed()
+        others = GtidSet({uuid: runs for uuid, runs in GtidSet.parse(position).runs.items() if uuid != own})
+        if not self._is_subset(others.text, executed.text):
+            message = f"the source has forgotten commits that were captured: {others.text} are not all in it"
+            raise OrderBroken(message, hint=AFTER_LOSS)
 
     def earliest(self) -> Place:
         """All that the binlog no longer holds."""
@@ -274,6 +286,11 @@ GAP_READS = 8
 GAP_WAIT_S = 0.25
 """Commits that are under way leave a gap for a moment: one that is there for two seconds is a lasting one."""
 
+AFTER_LOSS = (
+    "A failover has lost them: what they changed is in the target. Start a pipeline under a new name, with a "
+    "new log, target and import."
+)
+
 NEVER = "some of its transactions came behind others that it lacks"
 UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 GTIDS_OF_ONE = rf"{UUID}(:\d+(-\d+)?)+"
@@ -306,10 +323,13 @@ class FileNumbering:
         beat()
         return identity, sequence_of_file(file, offset)
 
-    def identity_at(self, position: str) -> str:
-        """The server's uuid: a place in a file is one of this server."""
+    def check_held(self, position: str, identity: str) -> None:
+        """Whether it is the same server: a place in a file means nothing on another."""
         del position
-        return self.identity()
+        now = self.identity()
+        if now != identity:
+            message = f"the source is server {now}, not {identity}: places in its binlog mean nothing here"
+            raise PositionPurged(message)
 
     def earliest(self) -> Place:
         """The beginning of the first file."""
@@ -322,8 +342,8 @@ class FileNumbering:
             raise StartRefused(message, hint="Its places are in files: file:binlog.000007:1234.")
         file, offset = start.place_in_file
         with binlog.events(self._connection.source, file, offset) as found:
-            described = next(event for event in found if event.kind == binlog.FORMAT_DESCRIPTION)
-            behind = described if offset == binlog.FIRST_PLACE else next(found, None)
+            described = next(event for event in found if event.kind == framing.FORMAT_DESCRIPTION)
+            behind = described if offset == FIRST_PLACE else next(found, None)
         if behind and not _begins_between_transactions(behind, offset):
             message = f"file:{file}:{offset} lies inside a transaction or an event"
             raise StartRefused(message, hint="Take the place that SHOW MASTER STATUS or mysqldump gave.")
@@ -331,7 +351,7 @@ class FileNumbering:
 
     def beginning_of(self, file: str) -> Place:
         """The place of the file's first event."""
-        return self._place(file, binlog.FIRST_PLACE)
+        return self._place(file, FIRST_PLACE)
 
     def _place(self, file: str, offset: int) -> Place:
         return Place(self.identity(), sequence_of_file(file, offset), f"{file}:{offset}")
@@ -346,17 +366,17 @@ class FileNumbering:
 
 
 BETWEEN_TRANSACTIONS = frozenset(
-    {binlog.FORMAT_DESCRIPTION, binlog.PREVIOUS_GTIDS, binlog.ANONYMOUS_GTID, binlog.ROTATE, binlog.STOP}
+    {framing.FORMAT_DESCRIPTION, framing.PREVIOUS_GTIDS, framing.ANONYMOUS_GTID, framing.ROTATE, framing.STOP}
 )
 
 
-def _begins_between_transactions(event: binlog.RawEvent, offset: int) -> bool:
+def _begins_between_transactions(event: framing.RawEvent, offset: int) -> bool:
     """Whether the event at the place is one between transactions, and does begin there.
 
     The server reads whatever bytes stand at a place: an event tells the place behind itself. The one that
     tells the next file, at the end of a file, is not in the file and has none.
     """
-    is_there = event.end == offset + event.size or (event.kind == binlog.ROTATE and event.end == 0)
+    is_there = event.end == offset + event.size or (event.kind == framing.ROTATE and event.end == 0)
     return event.kind in BETWEEN_TRANSACTIONS and is_there
 
 

@@ -15,11 +15,14 @@ from changeover.mysql.facts import ServerFacts, read_server
 from changeover.mysql.numbering import GAP_HINT
 from changeover.mysql.tables import judge_tables, read_tables
 from changeover.settings import SourceSettings
+from changeover.table import Table
 
 SUBJECT = "source"
 
 MARIADB_VERSION_MIN = (10, 5)
 MYSQL_VERSION_MIN = (8, 0, 14)
+MYSQL_57_MIN = (5, 7, 9)
+"""The first that was meant for use. MySQL 8.0 describes tables in the binlog, and whole only since 8.0.14."""
 
 RELATIVES = ("TiDB", "Vitess", "OceanBase", "SingleStore")
 """Servers that speak like MySQL and have no binlog of it."""
@@ -27,6 +30,7 @@ RELATIVES = ("TiDB", "Vitess", "OceanBase", "SingleStore")
 CLOCK_APART_MS_MAX = 2_000
 
 NEW_SESSIONS = "it counts for new sessions only, so let the application reconnect"
+LASTING = "write it into the server's configuration too, for a restart forgets it"
 
 
 class Requirement(NamedTuple):
@@ -38,13 +42,13 @@ class Requirement(NamedTuple):
 
 
 COMMON = (
-    Requirement("log_bin", "ON", "start the server with log_bin"),
-    Requirement("binlog_format", "ROW", f"SET GLOBAL binlog_format = 'ROW'; {NEW_SESSIONS}"),
-    Requirement("binlog_row_image", "FULL", f"SET GLOBAL binlog_row_image = 'FULL'; {NEW_SESSIONS}"),
-    Requirement("binlog_row_metadata", "FULL", "SET GLOBAL binlog_row_metadata = 'FULL'"),
+    Requirement("log_bin", "ON", "write log_bin into the server's configuration, and restart it"),
+    Requirement("binlog_format", "ROW", f"SET GLOBAL binlog_format = 'ROW'; {NEW_SESSIONS}; {LASTING}"),
+    Requirement(
+        "binlog_row_image", "FULL", f"SET GLOBAL binlog_row_image = 'FULL'; {NEW_SESSIONS}; {LASTING}"
+    ),
+    Requirement("binlog_row_metadata", "FULL", f"SET GLOBAL binlog_row_metadata = 'FULL'; {LASTING}"),
 )
-
-MARIADB = (*COMMON, Requirement("log_bin_compress", "OFF", "SET GLOBAL log_bin_compress = OFF"))
 
 MYSQL = (
     *COMMON,
@@ -52,27 +56,22 @@ MYSQL = (
     Requirement("binlog_order_commits", "ON", "SET GLOBAL binlog_order_commits = ON"),
 )
 
-COMPRESSION = Requirement(
-    "binlog_transaction_compression",
-    "OFF",
-    f"SET GLOBAL binlog_transaction_compression = OFF; {NEW_SESSIONS}",
-)
-"""Of MySQL since 8.0.20; a server without it has none."""
 
-
-def check_source(connection: Connection) -> None:
-    """Return if nothing about the source forbids the move, else raise with every reason.
+def check_source(connection: Connection) -> list[Table]:
+    """The captured tables, if nothing about the source forbids the move; else it raises with every reason.
 
     `SourceUnfit`, or `SourceUnavailable` if all that is wrong may be over by itself.
     """
     facts, source = read_server(connection), connection.source
     found = refusals(server_findings(facts, source))
     found += refusals(user_findings(grants.Role.CAPTURE, facts.user, facts.grants, facts, source))
-    found += refusals(judge_tables(read_tables(connection)))
+    tables = read_tables(connection)
+    found += refusals(judge_tables(tables))
     if found:
         kind = SourceUnavailable if all(finding.passes for finding in found) else SourceUnfit
-        message = "; ".join(finding.text for finding in found)
+        message = "; ".join(finding.text.rstrip(".;") for finding in found)
         raise kind(message, hint="For all findings run `changeover doctor`.")
+    return [*tables.tables]
 
 
 def server_findings(facts: ServerFacts, source: SourceSettings) -> Iterator[Finding]:
@@ -111,6 +110,8 @@ def kind_of(facts: ServerFacts) -> grants.Kind:
 
 def _version(facts: ServerFacts) -> Iterator[Finding]:
     name, least = ("MariaDB", MARIADB_VERSION_MIN) if facts.is_mariadb else ("MySQL", MYSQL_VERSION_MIN)
+    if not facts.is_mariadb and facts.version < (8, 0):
+        least = MYSQL_57_MIN
     wanted = ".".join(str(part) for part in least)
     relative = next((one for one in RELATIVES if one.lower() in facts.version_text.lower()), None)
     if relative:
@@ -131,12 +132,27 @@ def _proxy(facts: ServerFacts) -> Iterator[Finding]:
 
 
 def _variables(facts: ServerFacts) -> Iterator[Finding]:
-    for variable, wanted, mend in MARIADB if facts.is_mariadb else MYSQL:
-        found = facts.variable(variable)
-        if found != wanted:
-            yield _refuse(f"{variable} is {found or 'unknown to this server'}, not {wanted or 'empty'}", mend)
-    if facts.is_on(COMPRESSION.variable):
-        yield _refuse(f"{COMPRESSION.variable} is ON, not OFF", COMPRESSION.mend)
+    for variable, wanted, mend in COMMON if facts.is_mariadb else MYSQL:
+        found = facts.variables.get(variable)
+        if variable == "binlog_row_metadata" and _is_mysql_57(facts):
+            continue
+        if found is None and wanted:
+            yield _refuse(f"{variable} is unknown to this server", "upgrade to a server that has it")
+        elif (found or "") != wanted:
+            yield _refuse(f"{variable} is {found or 'empty'}, not {wanted or 'empty'}", mend)
+
+
+def _schema(facts: ServerFacts) -> Iterator[Finding]:
+    if _is_mysql_57(facts):
+        what = (
+            "the binlog of MySQL 5.7 does not describe tables: the schema is read at the start, any DDL on a "
+            "captured table is a stop, and capture can only start now"
+        )
+        yield _note(what, "change no captured table until the move is over, with sql_log_bin = 0 neither")
+
+
+def _is_mysql_57(facts: ServerFacts) -> bool:
+    return not facts.is_mariadb and facts.version[:2] == (5, 7)
 
 
 def _filters(facts: ServerFacts) -> Iterator[Finding]:
@@ -168,7 +184,8 @@ def _gaps(facts: ServerFacts) -> Iterator[Finding]:
     try:
         executed = GtidSet.parse(facts.gtids)
     except ValueError:
-        yield _refuse(f"the source has tagged GTIDs: {facts.gtids}", "this release cannot order them")
+        said = "".join(facts.gtids.split())  # the server puts each uuid on a line of its own
+        yield _refuse(f"the source has tagged GTIDs: {said}", "this release cannot order them")
         return
     if executed.has_gap(facts.variable("server_uuid").lower()):
         yield _refuse(f"the source's own GTIDs have a lasting gap: {executed.text}", GAP_HINT)
@@ -214,10 +231,23 @@ def _read_only(facts: ServerFacts) -> Iterator[Finding]:
     held = grants.parse(facts.grants, is_mariadb=facts.is_mariadb)
     if facts.is_on("super_read_only") or mode.endswith("NO_ADMIN"):
         yield _refuse("the source is read-only for everybody", mend, passes=True)
-    elif mode not in {"OFF", "0"} and held.can_write_under_read_only(kind_of(facts)):
+    elif mode in {"OFF", "0"}:
+        return
+    elif _is_replica(facts) and not facts.is_fenced:
+        # Whoever may write under it would give the replica transactions that its primary does not have.
+        yield _refuse("the source is a replica, and read_only", mend, passes=True)
+    elif held.can_write_under_read_only(kind_of(facts)):
         yield _warn("the source is read_only, which this user may write under", mend)
-    elif mode not in {"OFF", "0"}:
+    else:
         yield _refuse("the source is read_only", mend, passes=True)
+
+
+def _is_replica(facts: ServerFacts) -> bool:
+    """Whether it follows another server, or has: MariaDB does not say to everybody which of the two.
+
+    A promoted one keeps its place in what it followed. Where the fence is ours, it is the primary.
+    """
+    return bool(facts.replication or facts.variable("gtid_slave_pos"))
 
 
 # -- what may be decided -----------------------------------------------------------------------------------
@@ -259,7 +289,7 @@ def _clock(facts: ServerFacts) -> Iterator[Finding]:
 def _not_seen(facts: ServerFacts) -> Iterator[Finding]:
     if facts.replication is None or facts.filters is None:
         what = "replication and binlog filters were not looked at: this user may not see them"
-        yield _note(what, f"GRANT {kind_of(facts).sees_binlog} ON *.*, as below")
+        yield _note(what, f"GRANT {kind_of(facts).sees_binlog} ON *.*, as the grants say")
 
 
 Check = Callable[[ServerFacts], Iterator[Finding]]
@@ -268,6 +298,7 @@ CHECKS: Sequence[Check] = (
     _version,
     _proxy,
     _variables,
+    _schema,
     _filters,
     _gtid_mode,
     _domains,

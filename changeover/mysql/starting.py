@@ -6,12 +6,14 @@ from changeover.errors import StartRefused
 from changeover.mysql.binlog import BinlogFile, binlog_files
 from changeover.mysql.connection import Connection
 from changeover.mysql.numbering import Beat, Place, numbering_of
+from changeover.mysql.schema import check_start_of_schema
 from changeover.start import Start, StartKind, instant
 
 
 def check_start(connection: Connection, start: Start) -> None:
     """Return if capture can start there, touching nothing; else `StartRefused` says why not."""
     if start.kind is not StartKind.NOW:
+        check_start_of_schema(connection, start)
         _place_in_the_past(connection, start)
 
 

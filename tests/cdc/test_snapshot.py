@@ -12,6 +12,7 @@ import pytest
 from cdc.snapshot import Snapshot
 from cdc.wiring import capture
 from changeover.change import Change, Op
+from changeover.daemon import Duty
 from changeover.demo.server import PrivateMariaDB
 from changeover.envelope import decode
 from changeover.mysql.catalog import captured_tables
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:'db' is deprecated:DeprecationWa
 ROWS = 1_000
 CHUNK_ROWS = 30
 PAIRS = 200
-WAIT_S_MAX = 20.0
+WAIT_S_MAX = 60.0
 
 TABLES = (
     "CREATE TABLE item (id INT PRIMARY KEY, value INT NOT NULL, note VARCHAR(40))",
@@ -45,7 +46,7 @@ class Import:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        capture(settings, lambda: True)  # begins, and ends at once
+        capture(Duty(settings, "capture", lambda: True))  # begins, and ends at once
 
     def work(self, worker: str, should_stop: Callable[[], bool] = lambda: False) -> None:
         """Be one snapshot worker until all is copied, or told to stop."""
@@ -63,7 +64,8 @@ class Import:
     def captured(self) -> Iterator[None]:
         """Capture runs in a thread meanwhile."""
         stop = threading.Event()
-        thread = threading.Thread(target=capture, args=(self.settings, stop.is_set))
+        duty = Duty(self.settings, "capture", stop.is_set)
+        thread = threading.Thread(target=capture, args=(duty,))
         thread.start()
         try:
             yield

@@ -18,8 +18,10 @@ from changeover.cli import _check, app
 from changeover.demo.mysql8 import PrivateMySQL
 from changeover.demo.server import PrivateMariaDB
 from changeover.demo.sql import SQLServer
+from changeover.doctor.examine import examine
 from changeover.errors import SettingsInvalid, StartRefused
 from changeover.exits import REFUSED
+from changeover.finding import Finding, Severity
 from changeover.mysql.binlog import BinlogFile, binlog_files
 from changeover.mysql.connection import Connection
 from changeover.mysql.starting import file_before
@@ -302,6 +304,23 @@ def test_without_snapshot_workers_run_starts_none_and_status_says_who_imports(so
     assert json.loads(counted.output)["snapshot_workers"] == 0
 
 
+def test_a_replay_says_that_a_fresh_target_lacks_what_another_tool_has_imported(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = source.copy()
+    source.change(*CHANGES)
+    assert source.differences(place) == 0
+    source.settings(place)
+    monkeypatch.setenv("CHANGEOVER_SOURCE__PASSWORD", source.server.password)
+    replay = ["replay", "--from", "offset:0", "--config", str(source.folder / "changeover.toml")]
+    told = CliRunner().invoke(app, [*replay, "--json", "--target", f"sqlite:{source.folder / 'fresh.db'}"])
+    assert "so its rows are not in the log" in told.stderr
+    assert json.loads(told.stdout)["applied"] > 0
+    with closing(sqlite3.connect(source.folder / "fresh.db")) as fresh:
+        assert fresh.execute("SELECT id FROM person ORDER BY id").fetchall() == [(1,), (5,), (6,)]  # not 4
+    assert CliRunner().invoke(app, replay).stderr == ""  # the own target holds the copy
+
+
 # -- which file ----------------------------------------------------------------------------------------------
 
 
@@ -406,6 +425,31 @@ def test_a_place_that_would_lose_is_refused_in_one_line_before_anything_is_touch
     assert source.ask(f"SHOW DATABASES LIKE '{SCHEMA}_control'") == ()
 
 
+def of_start(source: Source, start: str) -> list[Finding]:
+    """What the doctor says of the place."""
+    found = examine(source.settings(start), {}).findings
+    return [finding for finding in found if "capture.start" in finding.what or "can start at" in finding.what]
+
+
+def test_the_doctor_says_the_same_of_a_place_and_touches_nothing(source: Source) -> None:
+    for start, words in bad_places(source).items():
+        (found,) = of_start(source, start)
+        assert found.severity is Severity.REFUSE
+        assert words in found.text
+    assert not of_start(source, source.place)
+    assert not of_start(source, "now")
+    assert sorted(path.name for path in source.folder.iterdir()) == ["changeover.toml"]
+
+
+def test_the_doctor_does_not_ask_for_a_place_in_a_binlog_that_there_is_not(tmp_path: Path) -> None:
+    with PrivateMariaDB(options={"log_bin": None, "gtid_strict_mode": None}) as server:
+        source = Source("mariadb", server, tmp_path)
+        source.begin()
+        (found,) = of_start(source, "earliest")
+    assert found.severity is Severity.NOTE
+    assert found.what == "whether capture can start at earliest was not looked at"
+
+
 def test_a_set_of_two_servers_at_which_the_source_never_was_is_refused(tmp_path: Path) -> None:
     with PrivateMySQL() as server:
         source = Source("mysql", server, tmp_path)
@@ -440,5 +484,6 @@ def test_once_there_is_a_checkpoint_the_start_counts_no_more(source: Source) -> 
     assert source.differences(place) == 0
     source.change(*CHANGES[3:])
     assert source.differences("timestamp:2001-01-01T00:00:00Z") == 0
+    assert not of_start(source, "timestamp:2001-01-01T00:00:00Z")
     with open_log(source.settings(place)) as log:
         assert log.checkpoint()

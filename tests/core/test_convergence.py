@@ -7,6 +7,7 @@ negative controls break one rule each, and the same stories must then end in dif
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -134,7 +135,7 @@ def stories(draw: st.DrawFn, keys: int) -> Story:
 def settles(story: Story, stamp: Callable[[History, Read], Version] = honest) -> None:
     """Deliver the story by the real consumer, and compare."""
     reader = MemoryReader(records_of(story.delivered(stamp)), story.lost_commits)
-    with SQLiteTarget(Path(":memory:"), PIPELINE) as target:
+    with TemporaryDirectory() as folder, SQLiteTarget(Path(folder) / "target.db", PIPELINE) as target:
         while not reader.is_done:
             try:
                 Apply(reader, target, batch_max=story.batch_max).step()
@@ -143,7 +144,7 @@ def settles(story: Story, stamp: Callable[[History, Read], Version] = honest) ->
         expected = story.history.states[-1]
         for number in {number for state in story.history.states for number in state}:
             held = target.read(CITIZEN, encode_key(CITIZEN, citizen(number)))
-            assert (held and held.row) == expected.get(number)
+            assert (held and held.body) == expected.get(number)
 
 
 @settings(max_examples=300)

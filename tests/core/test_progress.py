@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hypothesis import given
@@ -53,47 +53,85 @@ def passed(watermarks: Sequence[Watermark], committed: Offsets) -> Watermark | N
     return through
 
 
+class Followed(AppliedThrough[Watermark | None]):
+    """Marks that are watermarks."""
+
+    def __init__(self, mark: Watermark | None = None) -> None:
+        super().__init__(mark)
+
+    def see(self, watermarks: Iterable[Watermark]) -> None:
+        for one in watermarks:
+            self.expect(one, one.ends)
+
+    def advance(self, committed: Offsets) -> Watermark | None:
+        """What the offsets pass, once that is durable."""
+        mark = self.passed(committed)
+        self.settle(mark)
+        assert self.mark == mark
+        return mark
+
+
 @given(histories())
 def test_applied_through_is_the_last_watermark_whose_records_were_all_passed(history: list[Seen]) -> None:
-    followed = AppliedThrough()
+    followed = Followed()
     watermarks: list[Watermark] = []
     for seen in history:
-        followed.expect(seen.watermarks)
+        followed.see(seen.watermarks)
         watermarks += seen.watermarks
         assert followed.advance(seen.committed) == passed(watermarks, seen.committed)
-        assert followed.seen == (watermarks[-1].version if watermarks else None)
+        assert followed.newest == (watermarks[-1] if watermarks else None)
+
+
+@given(histories(), st.lists(st.booleans(), min_size=8, max_size=8))
+def test_what_was_passed_by_offsets_that_were_not_committed_does_not_count(
+    history: list[Seen], are_durable: list[bool]
+) -> None:
+    followed = Followed()
+    watermarks: list[Watermark] = []
+    durable = None
+    for seen, is_durable in zip(history, are_durable, strict=False):
+        followed.see(seen.watermarks)
+        watermarks += seen.watermarks
+        mark = followed.passed(seen.committed)
+        assert mark == passed(watermarks, seen.committed)
+        if is_durable:
+            followed.settle(mark)
+            durable = mark
+        assert followed.mark == durable
+        waiting = watermarks[watermarks.index(durable) + 1 :] if durable else watermarks
+        assert followed.ahead == len(waiting)
 
 
 @given(histories(), st.integers(0, 8))
 def test_a_restart_forgets_nothing_and_claims_nothing(history: list[Seen], restarted_at: int) -> None:
-    followed = AppliedThrough()
+    followed = Followed()
     watermarks: list[Watermark] = []
     for place, seen in enumerate(history):
         watermarks += seen.watermarks
         if place == restarted_at:
-            followed = AppliedThrough(followed.watermark)
-            known = followed.seen
-            followed.expect(one for one in watermarks if known is None or one.version > known)
+            known = followed.mark
+            followed = Followed(known)
+            followed.see(one for one in watermarks if known is None or one.version > known.version)
         else:
-            followed.expect(seen.watermarks)
+            followed.see(seen.watermarks)
         assert followed.advance(seen.committed) == passed(watermarks, seen.committed)
 
 
 def test_a_watermark_behind_one_that_was_not_passed_does_not_count() -> None:
-    followed = AppliedThrough()
-    followed.expect([watermark(1, {ONE: 1}), watermark(2, {TWO: 1})])
+    followed = Followed()
+    followed.see([watermark(1, {ONE: 1}), watermark(2, {TWO: 1})])
     assert followed.advance({TWO: 1}) is None
     assert followed.advance({ONE: 1, TWO: 1}) == watermark(2, {TWO: 1})
 
 
 def test_a_watermark_without_records_is_passed_at_once() -> None:
-    followed = AppliedThrough()
-    followed.expect([watermark(1, {})])
+    followed = Followed()
+    followed.see([watermark(1, {})])
     assert followed.advance({}) == watermark(1, {})
 
 
 def test_without_a_watermark_nothing_is_claimed_however_much_was_read() -> None:
-    assert AppliedThrough().advance({ONE: 1_000}) is None
+    assert Followed().advance({ONE: 1_000}) is None
 
 
 def test_a_partition_that_was_never_read_has_not_been_passed() -> None:

@@ -52,19 +52,47 @@ def test_the_columns_of_the_key_come_in_the_keys_order() -> None:
     assert [column.name for column in table.key_columns] == ["name", "id"]
 
 
-def test_the_bytes_columns_are_those_of_kind_bytes() -> None:
-    assert [table.bytes_columns for table in (CITIZEN, EVERY_KIND)] == [(), ("c7",)]
+def test_the_bytes_columns_are_those_whose_values_are_bytes() -> None:
+    assert CITIZEN.bytes_columns == ()
+    kinds = [column.kind for column in EVERY_KIND.columns if column.name in EVERY_KIND.bytes_columns]
+    assert kinds == [Kind.BYTES, Kind.BINARY, Kind.GEOMETRY]
+    assert {column.kind for column in EVERY_KIND.columns} == {*Kind}
 
 
 @pytest.mark.parametrize(
-    ("sql_type", "is_unsigned"),
+    ("kind", "sql_type", "exceeds"),
     [
-        ("bigint(20) unsigned", True),
-        ("bigint unsigned zerofill", True),
-        ("bigint(20)", False),
-        ("int unsigned", False),
+        (Kind.INTEGER, "bigint(20) unsigned", True),
+        (Kind.INTEGER, "bigint unsigned zerofill", True),
+        (Kind.INTEGER, "bigint(20)", False),
+        (Kind.INTEGER, "int unsigned", False),
+        (Kind.BIT, "bit(64)", True),
+        (Kind.BIT, "bit(63)", False),
     ],
 )
-def test_only_an_unsigned_bigint_is_one(sql_type: str, is_unsigned: object) -> None:
-    column = Column(name="c", kind=Kind.INTEGER, sql_type=sql_type, nullable=False)
-    assert column.is_unsigned_bigint is is_unsigned
+def test_only_an_unsigned_bigint_and_64_bits_exceed_a_signed_integer(
+    kind: Kind, sql_type: str, exceeds: object
+) -> None:
+    column = Column(name="c", kind=kind, sql_type=sql_type, nullable=False)
+    assert column.exceeds_int64 is exceeds
+
+
+@pytest.mark.parametrize(
+    ("sql_type", "members"),
+    [
+        ("enum('a')", ("a",)),
+        ("set('a','b c','ž')", ("a", "b c", "ž")),
+        (
+            r"enum('it''s','','''','b\\c','d\ne','f\rg','h\0i','x,y','\\','(9)')",
+            ("it's", "", "'", "b\\c", "d\ne", "f\rg", "h\0i", "x,y", "\\", "(9)"),
+        ),
+    ],
+)
+def test_members_are_read_from_the_servers_words(sql_type: str, members: tuple[str, ...]) -> None:
+    column = Column(name="c", kind=Kind.ENUM, sql_type=sql_type, nullable=False)
+    assert column.members == members
+
+
+def test_a_label_that_says_unsigned_makes_no_number() -> None:
+    column = Column(name="c", kind=Kind.ENUM, sql_type="enum('unsigned')", nullable=False)
+    assert not column.is_unsigned

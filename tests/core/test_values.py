@@ -5,6 +5,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from changeover.charsets import NotInCharset
 from changeover.table import Column, Kind, Table
 from changeover.values import reader_of_text, row_from_json, row_to_json, shortest_float32
 
@@ -68,17 +69,33 @@ def test_what_is_too_large_for_four_bytes_is_refused() -> None:
         (Kind.DATE, b"0000-00-00", "0000-00-00"),
         (Kind.DATETIME, b"2024-02-29 23:59:59.000001", "2024-02-29 23:59:59.000001"),
         (Kind.TIMESTAMP, b"1970-01-01 00:00:01", "1970-01-01 00:00:01"),
+        (Kind.TIME, b"-838:59:59.999999", "-838:59:59.999999"),
+        (Kind.YEAR, b"0000", 0),
+        (Kind.BIT, b"\xff" * 8, 2**64 - 1),
+        (Kind.BINARY, b"a\0", b"a\0"),
+        (Kind.GEOMETRY, b"\0\0\0\0\1", b"\0\0\0\0\1"),
+        (Kind.JSON, '{"ž": "💾"}'.encode(), '{"ž": "💾"}'),
+        (Kind.UUID, b"123e4567-e89b-12d3-a456-426655440000", "123e4567-e89b-12d3-a456-426655440000"),
     ],
 )
 def test_the_servers_text_becomes_the_canonical_value(kind: Kind, text: bytes, value: object) -> None:
-    read = reader_of_text(Column(name="c", kind=kind, sql_type=kind.value, nullable=False))(text)
+    charset = "utf8mb4" if kind is Kind.TEXT else ""
+    column = Column(name="c", kind=kind, sql_type=kind.value, nullable=False, charset=charset)
+    read = reader_of_text(column)(text)
     assert (type(read), repr(read)) == (type(value), repr(value))
 
 
-def test_text_that_is_not_utf8_is_refused_and_never_replaced() -> None:
-    column = Column(name="c", kind=Kind.TEXT, sql_type="text", nullable=False)
-    with pytest.raises(UnicodeDecodeError):
+@pytest.mark.parametrize("kind", [Kind.TEXT, Kind.ENUM, Kind.SET])
+def test_a_text_is_read_in_its_columns_character_set(kind: Kind) -> None:
+    column = Column(name="c", kind=kind, sql_type=kind.value, nullable=False, charset="latin1")
+    assert reader_of_text(column)(b"Z\xfcrich \x80") == "Zürich €"
+
+
+def test_text_that_is_not_utf8_is_refused_and_never_replaced_or_shown() -> None:
+    column = Column(name="c", kind=Kind.TEXT, sql_type="text", nullable=False, charset="utf8mb4")
+    with pytest.raises(NotInCharset) as refused:
         reader_of_text(column)(b"Z\xfcrich")
+    assert "fc" not in str(refused.value)
 
 
 @given(st.none() | st.binary())

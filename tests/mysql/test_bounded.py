@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from changeover.demo.mysql8 import PrivateMySQL
 from changeover.demo.server import PrivateMariaDB
 from changeover.epoch import Epoch
 from changeover.errors import SourceUnavailable
 from changeover.mysql.bounded import EPOCH_WAIT_S_MAX, BoundedReader
 from changeover.mysql.connection import Connection
 from changeover.mysql.control import ControlSchema
+from changeover.mysql.numbering import numbering_of
 from changeover.settings import Settings
 from changeover.version import ROW_MAX, Version
 from tests.support.pipeline import schema_of, write_settings
@@ -122,3 +124,39 @@ def test_a_session_with_another_gtid_domain_gives_no_bound(tmp_path: Path) -> No
             assert reader.bound().epoch == 1
             connection.execute("SET SESSION gtid_domain_id = 7")
             assert reader._bound() is None
+
+
+def test_the_end_lies_above_all_that_was_committed_and_has_a_heartbeat_behind_it(
+    control: ControlSchema,
+) -> None:
+    control.open_epoch(Epoch(1, "0-1", 1, None))
+    reader = BoundedReader(control.connection, "test", "reader")
+    with Connection(control.connection.source) as writer:
+        for row in range(20):
+            writer.execute("INSERT INTO bounded.t VALUES (%s)", (row,))
+            end = reader.end()
+            assert number(writer) < end.sequence < number(control.connection)
+            assert (end.epoch, end.row) == (1, 1)
+
+
+@pytest.mark.parametrize("options", [{}, {"gtid_mode": "OFF", "enforce_gtid_consistency": "OFF"}])
+def test_on_mysql_the_end_is_never_below_what_a_read_before_it_saw(
+    options: dict[str, str], tmp_path: Path
+) -> None:
+    with (
+        PrivateMySQL(options=options) as server,
+        schema_of(server, "bounded", "CREATE TABLE t (id INT PRIMARY KEY)") as schema,
+    ):
+        source = Settings.load(write_settings(server, schema, tmp_path)).source
+        with Connection(source) as connection, Connection(source) as writer:
+            control = ControlSchema(connection, "test")
+            control.make()
+            control.open_epoch(Epoch(1, numbering_of(connection).identity(), 1, None))
+            reader = BoundedReader(connection, "test", "reader")
+            for row in range(5):
+                writer.execute("INSERT INTO bounded.t VALUES (%s)", (row,))
+                committed = numbering_of(writer).here(lambda: None).sequence
+                end = reader.end()
+                assert committed < end.sequence
+                # The next bound has seen the heartbeat behind it, and so has whoever reads the binlog.
+                assert end.sequence < numbering_of(writer).here(lambda: None).sequence

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 import pytest
 from pydantic import SecretStr
 
+from changeover.demo.mysql8 import PrivateMySQL
 from changeover.demo.server import PrivateMariaDB
+from changeover.demo.sql import SQLServer
 from changeover.errors import SettingsInvalid, TableUnfit
 from changeover.mysql.catalog import captured_tables
 from changeover.mysql.connection import Connection
@@ -14,39 +16,41 @@ from changeover.settings import SourceSettings
 from changeover.table import Column, Kind, Table
 from tests.support.pipeline import schema_of
 
-BEYOND = "which this release cannot read exactly from the binlog"
-UTF8MB4_ONLY = "this release reads utf8mb4 only"
-ZERO_OR_NULL = "a zero date could not be told from NULL"
-
 UNFIT_COLUMNS = {
     # table: (the column c, what is said behind unfit.<table>)
-    "bit_": ("BIT(8)", f".c has type bit(8), {BEYOND}"),
-    "set_": ("SET('a', 'b')", f".c has type set('a','b'), {BEYOND}"),
-    "time_": ("TIME(3)", f".c has type time(3), {BEYOND}"),
-    "year_": ("YEAR", f".c has type year(4), {BEYOND}"),
-    "binary_": ("BINARY(4)", f".c has type binary(4), {BEYOND}"),
-    "char_byte": ("CHAR(4) BYTE", f".c has type binary(4), {BEYOND}"),
-    "geometry_": ("GEOMETRY", f".c has type geometry, {BEYOND}"),
-    "point_": ("POINT", f".c has type point, {BEYOND}"),
-    "polygon_": ("POLYGON NOT NULL", f".c has type polygon, {BEYOND}"),
-    "uuid_": ("UUID", f".c has type uuid, {BEYOND}"),
-    "inet4_": ("INET4", f".c has type inet4, {BEYOND}"),
-    "inet6_": ("INET6", f".c has type inet6, {BEYOND}"),
-    "latin1_": ("VARCHAR(9) CHARACTER SET latin1", f".c has character set latin1; {UTF8MB4_ONLY}"),
-    "utf8mb3_": ("TEXT CHARACTER SET utf8mb3", f".c has character set utf8mb3; {UTF8MB4_ONLY}"),
-    "national_": ("NATIONAL CHAR(9)", f".c has character set utf8mb3; {UTF8MB4_ONLY}"),
-    "utf16_": ("CHAR(9) CHARACTER SET utf16", f".c has character set utf16; {UTF8MB4_ONLY}"),
-    "ascii_": ("LONGTEXT CHARACTER SET ascii", f".c has character set ascii; {UTF8MB4_ONLY}"),
-    "enum_latin1": ("ENUM('a') CHARACTER SET latin1", f".c has character set latin1; {UTF8MB4_ONLY}"),
-    "date_": ("DATE", f".c is a nullable DATE: {ZERO_OR_NULL}"),
-    "datetime_": ("DATETIME(6)", f".c is a nullable DATETIME: {ZERO_OR_NULL}"),
-    "timestamp_": ("TIMESTAMP NULL", f".c is a nullable TIMESTAMP: {ZERO_OR_NULL}"),
-    "virtual_": ("INT AS (id + 1) VIRTUAL", ".c is virtual generated, which this release does not move"),
-    "stored_": ("INT AS (id + 1) STORED", ".c is stored generated, which this release does not move"),
-    "invisible_": ("INT INVISIBLE", ".c is invisible, which this release does not move"),
-    "text_compressed": ("TEXT COMPRESSED", ".c is COMPRESSED, which this release cannot read"),
-    "blob_compressed": ("BLOB COMPRESSED", ".c is COMPRESSED, which this release cannot read"),
-    "varchar_compressed": ("VARCHAR(99) COMPRESSED", ".c is COMPRESSED, which this release cannot read"),
+    "enum_binary": ("ENUM('a') CHARACTER SET binary", ".c has character set binary, in which this release"),
+}
+
+FIT_COLUMNS = {
+    # table: (the column c, its kind, its character set)
+    "bit_": ("BIT(8)", Kind.BIT, ""),
+    "set_": ("SET('a', 'b')", Kind.SET, "utf8mb4"),
+    "time_": ("TIME(3)", Kind.TIME, ""),
+    "year_": ("YEAR", Kind.YEAR, ""),
+    "binary_": ("BINARY(4)", Kind.BINARY, ""),
+    "char_byte": ("CHAR(4) BYTE", Kind.BINARY, ""),
+    "text_byte": ("TEXT CHARACTER SET binary", Kind.BYTES, ""),
+    "geometry_": ("GEOMETRY", Kind.GEOMETRY, ""),
+    "point_": ("POINT", Kind.GEOMETRY, ""),
+    "polygon_": ("POLYGON NOT NULL", Kind.GEOMETRY, ""),
+    "collection_": ("GEOMETRYCOLLECTION", Kind.GEOMETRY, ""),
+    "uuid_": ("UUID", Kind.UUID, ""),
+    "inet4_": ("INET4", Kind.INET4, ""),
+    "inet6_": ("INET6", Kind.INET6, ""),
+    "latin1_": ("VARCHAR(9) CHARACTER SET latin1", Kind.TEXT, "latin1"),
+    "utf8mb3_": ("TEXT CHARACTER SET utf8mb3", Kind.TEXT, "utf8mb3"),
+    "national_": ("NATIONAL CHAR(9)", Kind.TEXT, "utf8mb3"),
+    "utf16_": ("CHAR(9) CHARACTER SET utf16", Kind.TEXT, "utf16"),
+    "enum_latin1": ("ENUM('a') CHARACTER SET latin1", Kind.ENUM, "latin1"),
+    "json_": ("JSON", Kind.TEXT, "utf8mb4"),
+    "date_": ("DATE", Kind.DATE, ""),
+    "datetime_": ("DATETIME(6)", Kind.DATETIME, ""),
+    "timestamp_": ("TIMESTAMP NULL", Kind.TIMESTAMP, ""),
+    "virtual_": ("INT AS (id + 1) VIRTUAL", Kind.INTEGER, ""),
+    "stored_": ("INT AS (id + 1) STORED", Kind.INTEGER, ""),
+    "invisible_": ("INT INVISIBLE", Kind.INTEGER, ""),
+    "blob_compressed": ("BLOB COMPRESSED", Kind.BYTES, ""),
+    "varchar_compressed": ("VARCHAR(99) COMPRESSED", Kind.TEXT, "utf8mb4"),
 }
 
 ROW_START = """(
@@ -69,7 +73,16 @@ UNFIT_TABLES = {
         "(a INT, id DOUBLE, PRIMARY KEY (a, id))",
         ".id is a DOUBLE in the primary key, which has",
     ),
-    "row_start": (ROW_START, ".f is stored generated"),
+    "set_key": ("(id SET('a', 'b') PRIMARY KEY)", ".id is a SET in the primary key, which has no usable"),
+    "sjis_key": (
+        "(id VARCHAR(9) CHARACTER SET sjis PRIMARY KEY)",
+        ".id is in the primary key in sjis, which can store one text in two ways",
+    ),
+    "long_unique": (
+        "(id INT PRIMARY KEY, body TEXT, UNIQUE whole (body))",
+        " has index whole over whole long values, as UNIQUE, which puts a hidden column into the binlog",
+    ),
+    "row_start": (ROW_START, " is system-versioned, which this release does not move"),
 }
 
 FIT_TABLE = """
@@ -85,6 +98,7 @@ SCHEMAS = (
     "CREATE DATABASE catalog_control",
     "CREATE TABLE catalog_control.heartbeat (id INT PRIMARY KEY)",
     *(f"CREATE TABLE {name} (id INT PRIMARY KEY, c {column})" for name, (column, _) in UNFIT_COLUMNS.items()),
+    *(f"CREATE TABLE {name} (id INT PRIMARY KEY, c {row[0]})" for name, row in FIT_COLUMNS.items()),
     *(f"CREATE TABLE {name} {definition}" for name, (definition, _) in UNFIT_TABLES.items()),
     FIT_TABLE,
     "CREATE TABLE versioned (id INT PRIMARY KEY, c INT) WITH SYSTEM VERSIONING",
@@ -112,7 +126,7 @@ def server(mariadb: PrivateMariaDB) -> Iterator[PrivateMariaDB]:
         yield mariadb
 
 
-def captured(server: PrivateMariaDB, include: Sequence[str], exclude: Sequence[str] = ()) -> list[Table]:
+def captured(server: SQLServer, include: Sequence[str], exclude: Sequence[str] = ()) -> list[Table]:
     """The tables that these settings capture."""
     source = SourceSettings(
         url=f"mysql://{server.user}@{server.host}:{server.port}",
@@ -130,7 +144,7 @@ def names(tables: Sequence[Table]) -> list[str]:
     return [table.full_name for table in tables]
 
 
-def complaint(server: PrivateMariaDB, *include: str) -> str:
+def complaint(server: SQLServer, *include: str) -> str:
     """What is said against the tables."""
     with pytest.raises(TableUnfit) as caught:
         captured(server, include)
@@ -192,7 +206,7 @@ def test_a_table_has_its_columns_in_order_and_its_key_in_the_keys_order(server: 
     assert "".join(table.column_names) == "bacdefghijklmnopqrstu v`w"
     assert [column.kind for column in table.columns] == [
         *(Kind.INTEGER, Kind.TEXT, Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT, Kind.DOUBLE),
-        *(Kind.TEXT, Kind.TEXT, Kind.TEXT, Kind.TEXT, Kind.TEXT, Kind.BYTES),
+        *(Kind.TEXT, Kind.TEXT, Kind.TEXT, Kind.ENUM, Kind.TEXT, Kind.BYTES),
         *(Kind.BYTES, Kind.BYTES, Kind.DATE, Kind.DATETIME, Kind.TIMESTAMP, Kind.TIMESTAMP),
         *(Kind.INTEGER, Kind.INTEGER, Kind.INTEGER),
     ]
@@ -207,6 +221,15 @@ def test_a_column_knows_its_type_its_fraction_and_whether_it_can_be_null(server:
     assert columns["d"].sql_type == "decimal(65,30)"
     assert columns["d"].nullable
     assert [columns[name].fraction_digits for name in "opqr"] == [0, 3, 6, 0]
+
+
+@pytest.mark.parametrize("name", FIT_COLUMNS)
+def test_a_column_of_every_type_has_its_kind_and_a_text_its_character_set(
+    server: PrivateMariaDB, name: str
+) -> None:
+    (table,) = captured(server, [f"catalog.{name}"])
+    _, kind, charset = FIT_COLUMNS[name]
+    assert [(column.kind, column.charset) for column in table.columns[1:]] == [(kind, charset)]
 
 
 def test_two_readings_of_one_table_have_one_fingerprint(server: PrivateMariaDB) -> None:
@@ -283,3 +306,10 @@ def test_a_table_with_a_dot_in_its_name_or_its_schemas_is_refused(
 
 def test_a_table_with_hidden_versions_of_its_rows_is_refused(server: PrivateMariaDB) -> None:
     assert complaint(server, "catalog.versioned").startswith("catalog.versioned")
+
+
+def test_a_mysql_table_with_an_index_over_an_expression_is_refused(mysql: PrivateMySQL) -> None:
+    table = "CREATE TABLE sums (id INT PRIMARY KEY, a INT, KEY twice ((a * 2)))"
+    with schema_of(mysql, "catalog", table):
+        said = complaint(mysql, "catalog.sums")
+    assert said.startswith("catalog.sums has index twice over an expression, which puts a hidden column")

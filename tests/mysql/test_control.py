@@ -1,19 +1,22 @@
 """The control schema: made once, shared by pipelines side by side, and bound to one log each."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from changeover.demo.server import PrivateMariaDB
 from changeover.epoch import Epoch
-from changeover.errors import LogUnusable, SourceRefused
+from changeover.errors import EpochTaken, LogUnusable, StateNewer
 from changeover.mysql.connection import Connection
 from changeover.mysql.control import TABLES, ControlSchema
 from changeover.settings import Settings
 from changeover.version import Version
 from tests.support.pipeline import schema_of, write_settings
+from tests.support.tables import CITIZEN
 
+PASSPORT = replace(CITIZEN, name="passport")
 EPOCHS = [
     Epoch(1, "0-1", 5, None),
     Epoch(2, "0-2", 2**63, Version.of_change(1, 2**63 - 1)),
@@ -48,6 +51,20 @@ def test_before_it_is_made_it_is_not_there_and_looking_does_not_make_it(connecti
     assert connection.query("SHOW DATABASES LIKE 'controlled\\_control'") == []
 
 
+def test_one_that_a_newer_release_has_made_is_refused_and_nothing_is_made_in_it(
+    control: ControlSchema,
+) -> None:
+    connection = control.connection
+    connection.execute(f"INSERT INTO {control.table('format')} VALUES (99)")
+    connection.execute(f"DROP TABLE {control.table('finding')}")  # which the newer release may do without
+    before = connection.query(f"SHOW TABLES FROM {control.schema}")
+    for look in (control.exists, control.make, control.require_known):
+        with pytest.raises(StateNewer, match=r"'controlled_control' is of format 99; this release knows 1"):
+            look()
+    assert connection.query(f"SHOW TABLES FROM {control.schema}") == before
+    assert connection.query(f"SELECT number FROM {control.table('format')} ORDER BY 1") == [("1",), ("99",)]
+
+
 def test_made_twice_it_is_there_and_keeps_its_rows(control: ControlSchema) -> None:
     control.open_epoch(EPOCHS[0])
     control.make()
@@ -63,6 +80,15 @@ def test_a_schema_of_which_only_a_part_was_made_is_completed(
     control.make()
     found = connection.query("SHOW TABLES FROM controlled_control")
     assert {name for (name,) in found} == set(TABLES)
+
+
+def test_it_keeps_the_tables_that_were_given_last_and_no_others(control: ControlSchema) -> None:
+    other = ControlSchema(control.connection, "test2")
+    longer = replace(CITIZEN, columns=(*CITIZEN.columns, replace(CITIZEN.columns[-1], name="ž💾")))
+    for tables in ([], [CITIZEN, PASSPORT], [longer, PASSPORT], [PASSPORT], [CITIZEN]):
+        control.keep_tables(tables)
+        assert control.kept_tables() == tables
+        assert other.kept_tables() == []
 
 
 def test_two_pipelines_in_one_schema_do_not_see_each_other(
@@ -107,7 +133,7 @@ def test_epochs_come_back_as_they_were_written_and_in_order(control: ControlSche
 
 def test_an_epoch_that_another_process_has_opened_is_not_opened_again(control: ControlSchema) -> None:
     control.open_epoch(EPOCHS[0])
-    with pytest.raises(SourceRefused, match="1062"):
+    with pytest.raises(EpochTaken, match="epoch 1"):
         control.open_epoch(Epoch(1, "0-2", 9, None))
     assert control.epochs() == EPOCHS[:1]
 

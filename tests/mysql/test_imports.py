@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from cdc.chunks import rows_between
 from cdc.snapshot import Snapshot
 from changeover.demo.server import PrivateMariaDB
 from changeover.log import Entry
 from changeover.mysql.catalog import captured_tables
+from changeover.mysql.chunks import rows_between
 from changeover.mysql.connection import Connection
 from changeover.mysql.control import ControlSchema
 from changeover.mysql.imports import Chunk, ImportBooks

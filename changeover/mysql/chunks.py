@@ -5,6 +5,7 @@ columns is written out (`a > 1 OR a = 1 AND b > 2`): MariaDB finds such a range 
 of `(a, b) > (1, 2)`.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from changeover.envelope import decode_key
@@ -20,9 +21,14 @@ class Query(NamedTuple):
     parameters: list[Value]
 
 
-def rows_between(table: Table, above: bytes | None, up_to: bytes | None) -> Query:
-    """Reads the rows above one key and up to another, in canonical columns; None: without that limit."""
-    columns = ", ".join(_exact(column) for column in table.columns)
+def rows_between(
+    table: Table, above: bytes | None, up_to: bytes | None, columns: Sequence[Column] = ()
+) -> Query:
+    """Reads the rows above one key and up to another, in canonical columns; None: without that limit.
+
+    All columns of the table, or the ones that are named.
+    """
+    wanted = ", ".join(exact(column) for column in columns or table.columns)
     conditions = []
     parameters: list[Value] = []
     for key, strict, last in ((above, ">", ">"), (up_to, "<", "<=")):
@@ -31,7 +37,20 @@ def rows_between(table: Table, above: bytes | None, up_to: bytes | None) -> Quer
             conditions.append(f"({condition.sql})")
             parameters += condition.parameters
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return Query(f"SELECT {columns} FROM {_name(table)}{where}", parameters)
+    return Query(f"SELECT {wanted} FROM {_name(table)}{where}", parameters)
+
+
+def rows_of(table: Table, keys: Sequence[bytes], columns: Sequence[Column]) -> Query:
+    """Reads these columns of the rows of these keys, and of those that the source's collation calls equal."""
+    wanted = ", ".join(exact(column) for column in columns)
+    values = [decode_key(table, key) for key in keys]
+    parameters = [value[name] for value in values for name in table.key]
+    if len(table.key) == 1:
+        condition = f"{quoted(table.key[0])} IN ({', '.join([_mark(table.key_columns[0])] * len(keys))})"
+    else:
+        one = " AND ".join(f"{quoted(column.name)} = {_mark(column)}" for column in table.key_columns)
+        condition = " OR ".join([f"({one})"] * len(keys))
+    return Query(f"SELECT {wanted} FROM {_name(table)} WHERE {condition}", parameters)
 
 
 def key_after(table: Table, above: bytes | None, rows: int) -> Query:
@@ -39,7 +58,7 @@ def key_after(table: Table, above: bytes | None, rows: int) -> Query:
     columns = ", ".join(quoted(name) for name in table.key)
     condition = Query("TRUE", []) if above is None else _beyond(table, above, ">", ">")
     sql = (
-        f"SELECT {', '.join(_exact(column) for column in table.key_columns)} FROM {_name(table)} "
+        f"SELECT {', '.join(exact(column) for column in table.key_columns)} FROM {_name(table)} "
         f"WHERE {condition.sql} ORDER BY {columns} LIMIT 1 OFFSET {rows - 1}"
     )
     return Query(sql, condition.parameters)
@@ -65,11 +84,12 @@ def _mark(column: Column) -> str:
     return f"CAST(%s AS {_precision(column)})" if column.kind is Kind.DECIMAL else "%s"
 
 
-def _exact(column: Column) -> str:
-    # A FLOAT is printed with 6 digits, too few to tell it from its neighbours; as a product it is a DOUBLE.
-    # (A sum would make -0.0 positive.)
+def exact(column: Column) -> str:
+    """The column as an expression that prints its canonical value."""
+    # A FLOAT is printed with 6 digits, too few to tell it from its neighbours, and a DOUBLE(M, D) with D
+    # behind the point; as a product both are printed in full. (A sum would make -0.0 positive.)
     name = quoted(column.name)
-    if column.kind is Kind.FLOAT:
+    if column.kind is Kind.FLOAT or (column.kind is Kind.DOUBLE and "(" in column.sql_type):
         return f"{name} * 1e0"
     if column.kind is Kind.DECIMAL and "zerofill" in column.sql_type:
         return f"CAST({name} AS {_precision(column)})"  # the zeros are in the text only, not in the binlog

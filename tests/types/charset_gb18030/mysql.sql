@@ -1,0 +1,11 @@
+CREATE TABLE t (
+    id INT PRIMARY KEY,
+    gb18030 VARCHAR(200) CHARACTER SET gb18030
+) ROW_FORMAT=DYNAMIC;
+INSERT INTO t VALUES
+    (1,
+        _gb18030 x'41277a30205c7e'),
+    (2,
+        _gb18030 x'b0a1a8bc8135f4379439dc34'),
+    (3, ''),
+    (4, NULL);

@@ -1,0 +1,13 @@
+CREATE TABLE t (
+    id INT PRIMARY KEY,
+    v VARCHAR(500) COMPRESSED,
+    l VARCHAR(5000) COMPRESSED CHARACTER SET latin1,
+    b BLOB COMPRESSED,
+    y VARBINARY(5000) COMPRESSED,
+    x LONGTEXT COMPRESSED
+);
+INSERT INTO t VALUES
+    (1, '', '', '', '', ''),
+    (2, 'short', 'é', x'00', x'ff', 'ž'),
+    (3, REPEAT('💾', 500), REPEAT('é', 5000), REPEAT(x'00', 65000), REPEAT(x'ff00', 2500), REPEAT('ž', 100000)),
+    (4, NULL, NULL, NULL, NULL, NULL);

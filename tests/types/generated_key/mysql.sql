@@ -1,0 +1,2 @@
+CREATE TABLE t (id INT, k VARCHAR(20) AS (CONCAT('k', id)) STORED, v INT, PRIMARY KEY (k));
+INSERT INTO t (id, v) VALUES (1, 10), (2, 20);

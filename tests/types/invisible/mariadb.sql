@@ -1,0 +1,8 @@
+CREATE TABLE t (
+    id INT PRIMARY KEY,
+    a INT INVISIBLE DEFAULT 7,
+    b INT,
+    c VARCHAR(9) AS (CONCAT(b, 'x')) VIRTUAL INVISIBLE
+);
+INSERT INTO t (id, b) VALUES (1, 1);
+INSERT INTO t (id, a, b) VALUES (2, NULL, 2);

@@ -1,0 +1,8 @@
+CREATE TABLE t (
+    id INT PRIMARY KEY,
+    medium MEDIUMBLOB,
+    text_ MEDIUMTEXT
+);
+INSERT INTO t VALUES
+    (1, REPEAT(x'ff', 16777215), NULL),
+    (2, NULL, REPEAT('x', 16777215));

@@ -1,0 +1,6 @@
+-- The fractions of the first second, which MySQL does not take.
+SET time_zone = '+00:00';
+CREATE TABLE t (id INT PRIMARY KEY, t1 TIMESTAMP(1) NULL, t3 TIMESTAMP(3) NULL, t6 TIMESTAMP(6) NULL);
+INSERT INTO t VALUES
+    (1, '1970-01-01 00:00:00.1', '1970-01-01 00:00:00.001', '1970-01-01 00:00:00.000001'),
+    (2, '1970-01-01 00:00:00.9', '1970-01-01 00:00:00.999', '1970-01-01 00:00:00.999999');

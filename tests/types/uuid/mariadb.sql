@@ -1,0 +1,9 @@
+CREATE TABLE t (id INT PRIMARY KEY, u UUID);
+INSERT INTO t VALUES
+    (1, '00000000-0000-0000-0000-000000000000'),
+    (2, 'ffffffff-ffff-ffff-ffff-ffffffffffff'),
+    (3, '123e4567-e89b-12d3-a456-426655440000'),
+    (4, '123E4567E89B42D3A456426655440001'),
+    (5, '018f4d2e-7b3a-7c5d-8e9f-0a1b2c3d4e5f'),
+    (6, '123e4567-e89b-12d3-0456-426655440000'),
+    (7, NULL);
