@@ -3,14 +3,24 @@
 import os
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 
 BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_BUSY_SNAPSHOT})
 BUSY_WAIT_S = 0.02
 
+OWNER_ALONE = 0o600
+
 
 def connect(path: Path, wait_s_max: float) -> sqlite3.Connection:
-    """A connection in autocommit: readers never wait, writers take turns, and each commit is on the disk."""
+    """A connection in autocommit: readers never wait, writers take turns, and each commit is on the disk.
+
+    A new file is its owner's alone, for it holds the rows of somebody's database.
+    """
+    # Made, and never merely opened: to close a file drops all locks that this process has on it, those of its
+    # other connections too, and whoever closes last elsewhere then takes the WAL away under them.
+    with suppress(OSError):  # it is there; or what is wrong, SQLite says in a moment
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, OWNER_ALONE))
     connection = sqlite3.connect(path, timeout=wait_s_max, isolation_level=None)
     # FULL before WAL is switched on, which happens once in a file's life, and without SQLite's own waiting:
     # of several processes that open a new file at once, some find it locked.

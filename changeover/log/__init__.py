@@ -156,7 +156,7 @@ def writes_of(records: Iterable[Record]) -> Iterator[Write]:
         if encode_key(record.table, change.image) != record.key:
             message = f"a record of {record.table.full_name} holds another row than its key says"
             raise ChangeUnreadable(message, hint=f"It lies at {record.partition} offset {record.offset}.")
-        yield Write(change.table, record.key, change.version, change.after)
+        yield Write(change.table, record.key, change.version, change.after, change.origin.transaction)
 
 
 def topic_of(pipeline: str, table: Table) -> str:

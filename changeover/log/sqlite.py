@@ -8,14 +8,17 @@ transactions at once is faster than one that appends each alone.
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from changeover import sqlite_file
+from changeover.crashpoints import reach
 from changeover.errors import Fenced, LogUnusable
+from changeover.formats import require_known
 from changeover.log import Beat, Checkpoint, Entry, GroupProgress, sqlite_retention, topic_of
-from changeover.log.sqlite_access import reading, transaction
+from changeover.log.sqlite_access import transaction, translated
 from changeover.log.sqlite_reading import SQLiteHistory, SQLiteReader
 from changeover.log.sqlite_retention import note_append, trim
 from changeover.log.sqlite_watermarks import insert_watermark
@@ -65,6 +68,7 @@ class SQLiteLog:
         self._window_ms = int(replay_window_h * 3_600_000)
         self._now_s = now_s
         self._tables: dict[int, Table] = {}
+        self._path = path
         check(path, pipeline)
         try:
             self.connection = sqlite_file.connect(path, LOCK_WAIT_S_MAX)
@@ -78,12 +82,16 @@ class SQLiteLog:
         with transaction(self.connection):
             self.connection.execute("UPDATE capture SET generation = generation + 1")
             (generation,) = self.connection.execute("SELECT generation FROM capture").fetchone()
-            return SQLiteCaptureLog(self, generation)
+            taken = SQLiteCaptureLog(self, generation)
+        reach("capture.log_taken")
+        return taken
 
     def append(self, entries: Sequence[Entry]) -> Offsets:
         """Return once the entries are durable, with the end offsets of their partitions."""
         with transaction(self.connection):
-            return self.insert(entries)
+            ends = self.insert(entries)
+            reach("snapshot.entries_produced")
+        return ends
 
     def insert(self, entries: Sequence[Entry]) -> Offsets:
         """The entries' end offsets, once they are in the open transaction."""
@@ -105,7 +113,7 @@ class SQLiteLog:
 
     def progress_of(self, group: str) -> GroupProgress:
         """How far the group is."""
-        with reading():
+        with self.reading():
             offsets = self.connection.execute(
                 "SELECT topic, offset FROM committed WHERE consumer_group = ?", (group,)
             ).fetchall()
@@ -122,13 +130,13 @@ class SQLiteLog:
 
     def ends(self) -> dict[Partition, int]:
         """For each topic the offset behind its last record."""
-        with reading():
+        with self.reading():
             rows = self.connection.execute("SELECT name, end FROM topic").fetchall()
         return {Partition(topic, 0): end for topic, end in rows}
 
     def checkpoint(self) -> Checkpoint | None:
         """Capture's last durable checkpoint."""
-        with reading():
+        with self.reading():
             version, position, changes = self.connection.execute(
                 "SELECT version, position, changes FROM capture"
             ).fetchone()
@@ -142,6 +150,16 @@ class SQLiteLog:
             ).fetchone()
             self._tables[table_id] = Table.parse(definition)
         return self._tables[table_id]
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Reads outside a transaction; `StateNewer` where a newer release may have written what was read."""
+        with translated():
+            try:
+                yield
+            finally:  # behind the reads, for the number rises before them; and where one cannot be understood
+                (found,) = self.connection.execute("SELECT format FROM changeover_log").fetchone()
+                require_known(_named(self._path), found, FORMAT)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -226,14 +244,17 @@ class SQLiteCaptureLog:
                 message = "a newer capture has taken over this log"
                 raise Fenced(message)
             ends = {**self._ends, **self._log.insert(entries)}
+            reach("capture.entries_produced")
             if checkpoint:
                 connection.execute(
                     "UPDATE capture SET version = ?, position = ?, changes = ?",
                     (checkpoint.version.text, checkpoint.position, checkpoint.changes),
                 )
+                reach("capture.checkpoint_written")
             if beat:
                 insert_watermark(connection, Watermark(beat.version, beat.source_ms, ends))
         self._ends = {} if beat else ends
+        reach("capture.appended")
 
 
 def check(path: Path, pipeline: str) -> None:
@@ -245,12 +266,18 @@ def check(path: Path, pipeline: str) -> None:
         header = sqlite_file.header_of(path, "changeover_log")
     except sqlite3.Error as error:
         raise _unusable(path, str(error)) from error
+    if header:
+        require_known(_named(path), header[0], FORMAT)
     if header and header != (FORMAT, pipeline):
         message = (
             f"the log {path} is of pipeline {header[1]!r} in format {header[0]}, "
             f"not of {pipeline!r} in format {FORMAT}"
         )
         raise LogUnusable(message, hint="Give each pipeline a log file of its own.")
+
+
+def _named(path: Path) -> str:
+    return f"the log {path}"
 
 
 def _unusable(path: Path, why: str) -> LogUnusable:

@@ -1,4 +1,4 @@
-"""Transactions and reads of the SQLite log, with SQLite's errors in our words."""
+"""Transactions of the SQLite log, and SQLite's errors in our words."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from changeover.errors import LogUnavailable
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """A write transaction: all or nothing, durable at the end."""
-    try:
+    with translated():
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -18,18 +18,13 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         except BaseException:
             connection.execute("ROLLBACK")
             raise
-    except sqlite3.Error as error:
-        raise LogUnavailable(_reason(error)) from error
 
 
 @contextmanager
-def reading() -> Iterator[None]:
-    """Reads outside a transaction, with SQLite's errors translated."""
+def translated() -> Iterator[None]:
+    """SQLite's errors as `LogUnavailable`."""
     try:
         yield
     except sqlite3.Error as error:
-        raise LogUnavailable(_reason(error)) from error
-
-
-def _reason(error: sqlite3.Error) -> str:
-    return f"the log did not answer: {error}"
+        message = f"the log did not answer: {error}"
+        raise LogUnavailable(message) from error

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from changeover.errors import LogTrimmed, LogUnavailable
+from changeover.errors import LogTrimmed
 from changeover.log import Record
-from changeover.log.sqlite_access import reading, transaction
+from changeover.log.sqlite_access import transaction
 from changeover.log.sqlite_watermarks import trim_watermarks, watermarks_behind
 from changeover.progress import AppliedThrough, Offsets, Partition, Watermark
 
@@ -31,7 +31,7 @@ class SQLiteReader:
         """Up to `limit` records, from all topics in turn."""
         connection = self._log.connection
         records: list[Record] = []
-        with reading():
+        with self._log.reading():
             topics = connection.execute("SELECT id, name, end FROM topic").fetchall()
             behind = [
                 (topic_id, Partition(name, 0))
@@ -45,19 +45,11 @@ class SQLiteReader:
 
     def commit(self, offsets: Offsets, *, records: int = 0, stale: int = 0) -> Watermark | None:
         """Move the group's offsets; the watermark that it has now applied through."""
-        before = self._through.watermark
-        try:
-            return self._commit(offsets, records, stale)
-        except LogUnavailable:
-            self._through = AppliedThrough(before)  # nothing was committed, so nothing was passed either
-            raise
-
-    def _commit(self, offsets: Offsets, records: int, stale: int) -> Watermark | None:
         connection = self._log.connection
-        before = self._through.watermark
-        self._through.expect(self._watermarks_ahead())
-        through = self._through.advance({**self._committed, **offsets})
-        if not offsets and through == before:
+        for watermark in self._watermarks_ahead():
+            self._through.expect(watermark, watermark.ends)
+        through = self._through.passed({**self._committed, **offsets})
+        if not offsets and through == self._through.mark:
             return through
         with transaction(connection):
             connection.executemany(
@@ -72,6 +64,7 @@ class SQLiteReader:
             )
             trim_watermarks(connection)
         self._committed |= offsets
+        self._through.settle(through)
         self._trim_at_times()
         return through
 
@@ -98,8 +91,9 @@ class SQLiteReader:
         ]
 
     def _watermarks_ahead(self) -> list[Watermark]:
-        with reading():
-            return watermarks_behind(self._log.connection, self._through.seen)
+        with self._log.reading():
+            newest = self._through.newest
+            return watermarks_behind(self._log.connection, newest.version if newest else None)
 
 
 class SQLiteHistory:
@@ -111,7 +105,7 @@ class SQLiteHistory:
 
     def firsts(self) -> dict[Partition, int]:
         """For each topic the offset of its first record that is there."""
-        with reading():
+        with self._log.reading():
             rows = self._log.connection.execute(
                 "SELECT name, (SELECT min(offset) FROM record WHERE topic = id) FROM topic"
             ).fetchall()
@@ -134,7 +128,7 @@ class SQLiteHistory:
                 yield records
 
     def _read(self, partition: Partition, start: int, end: int) -> list[Record]:
-        with reading():
+        with self._log.reading():
             rows = self._log.connection.execute(
                 "SELECT offset, table_definition, key, value FROM record WHERE offset >= ? AND offset < ? "
                 "AND topic = (SELECT id FROM topic WHERE name = ?) ORDER BY offset",

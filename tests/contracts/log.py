@@ -22,7 +22,7 @@ from tests.support.workers import append_and_die, append_each, numbered, spawned
 
 PASSPORT = named("passport")
 TABLES = (CITIZEN, PASSPORT)
-WAIT_S_MAX = 20.0
+WAIT_S_MAX = 60.0
 
 OpenLog = Callable[[], Log]
 Owed = tuple[str, int]
@@ -271,7 +271,7 @@ class LogContract:
             assert newer.checkpoint == checkpoint(12)
         reader = log.reader("apply")
         records = take(reader, 2)
-        assert sent(records) == [entry(1, 11), entry(3, 12)]
+        assert sorted(sent(records), key=str) == [entry(1, 11), entry(3, 12)]  # of two keys: in either order
         reader.commit(behind(records))
         assert passed(reader, 11)
 

@@ -12,7 +12,7 @@ from changeover.log.kafka.topics import Wanted
 from changeover.table import Table
 from tests.contracts.log import TABLES
 
-WAIT_S_MAX = 40.0
+WAIT_S_MAX = 60.0
 
 WANTED = Wanted(partitions=2, replication=1, min_insync=1, replay_window_h=168)
 

@@ -1,6 +1,7 @@
 """The log in a SQLite file: the contract of every log, and what only a file can do."""
 
 import functools
+import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ import pytest
 
 import changeover.log.sqlite
 import changeover.log.sqlite_watermarks
-from changeover.errors import LogTrimmed, LogUnavailable, LogUnusable
+from changeover.errors import LogTrimmed, LogUnavailable, LogUnusable, StateNewer
 from changeover.log.sqlite import SQLiteLog
 from tests.contracts.log import LogContract, beat, behind, checkpoint, entry, take
 from tests.support.tables import named
@@ -77,12 +78,42 @@ def test_a_path_that_is_a_folder_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_log_of_another_format_is_refused(path: Path) -> None:
+def test_a_log_of_a_newer_format_is_refused(path: Path) -> None:
     SQLiteLog(path, PIPELINE).close()
     with closing(sqlite3.connect(path)) as file, file:
         file.execute("UPDATE changeover_log SET format = 99")
-    with pytest.raises(LogUnusable, match="format 99"):
+    with pytest.raises(StateNewer, match="format 99"):
         SQLiteLog(path, PIPELINE)
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        # Under a table definition that this release cannot read, and would not know to be another one's.
+        """INSERT INTO table_definition VALUES (99, 'new', 'new');
+           INSERT INTO record SELECT id, end, 99, 'key', 'new' FROM topic;
+           UPDATE topic SET end = end + 1""",
+        # Nothing but a watermark.
+        f"INSERT INTO watermark VALUES ('{'f' * 32}', 1, 'new')",
+        # Nothing that could not be read at all.
+        "UPDATE topic SET end = end",
+    ],
+)
+def test_a_consumer_that_runs_takes_nothing_of_what_a_newer_release_writes(path: Path, newer: str) -> None:
+    with SQLiteLog(path, PIPELINE) as log:
+        log.append([entry(1), entry(2)])
+        reader = log.reader("apply")
+        reader.commit(behind(take(reader, 2)))
+        committed = log.progress_of("apply")
+        with closing(sqlite3.connect(path)) as file, file:
+            file.executescript(f"BEGIN; UPDATE changeover_log SET format = 99; {newer}; COMMIT")
+        with pytest.raises(StateNewer, match="format 99"):
+            reader.poll(10)
+        with pytest.raises(StateNewer, match="format 99"):
+            reader.commit({})
+        with closing(sqlite3.connect(path)) as file, file:
+            file.execute("UPDATE changeover_log SET format = 1")
+        assert log.progress_of("apply") == committed
 
 
 def test_a_lock_that_nobody_gives_back_is_waited_for_no_longer_than_the_bound(
@@ -202,3 +233,20 @@ def test_nothing_is_trimmed_while_nobody_has_read(path: Path) -> None:
         clock.hours = 100
         log.append([entry(2)])
         assert log.trim() == 0
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_new_file_is_its_owner_s_alone_and_one_that_is_there_keeps_its_rights(
+    path: Path,
+    is_there: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    before = os.umask(0)
+    try:
+        if is_there:
+            path.touch(0o640)
+        with SQLiteLog(path, PIPELINE):
+            files = {file: file.stat().st_mode & 0o777 for file in path.parent.glob(f"{path.name}*")}
+    finally:
+        os.umask(before)
+    assert len(files) == 3  # with what SQLite keeps beside it
+    assert set(files.values()) == {0o640 if is_there else 0o600}

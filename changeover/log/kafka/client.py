@@ -252,7 +252,7 @@ def error_of(error: KafkaError, servers: str) -> ChangeoverError:
 
 def unavailable(message: str) -> LogUnavailable:
     """The error of a Kafka that may well answer later."""
-    hint = "Check that the brokers run and can be reached from here; the work goes on by itself."
+    hint = "Check log.url, and that the brokers run; a pipeline that runs goes on by itself."
     return LogUnavailable(message, hint=hint)
 
 

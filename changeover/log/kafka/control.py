@@ -5,6 +5,7 @@ import time
 import orjson
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
+from changeover.formats import require_known
 from changeover.log.kafka.client import (
     ATTEMPT_TIMEOUT_S,
     REQUEST_TIMEOUT_S,
@@ -16,9 +17,15 @@ from changeover.log.kafka.client import (
     unavailable,
 )
 from changeover.log.kafka.topics import Found, Topics, control_topic
-from changeover.log.kafka.wire import CaptureState
+from changeover.log.kafka.wire import CaptureState, readable
 from changeover.progress import Partition
 from changeover.table import Table
+
+FORMAT = 1
+"""Of all that the pipeline keeps in Kafka: records, their headers, watermarks, and notes beside offsets."""
+
+KEY_FORMAT = b"format"
+"""The format's number in decimal digits; logs of format 1 that were made before it was written have none."""
 
 KEY_IDENTITY = b"identity"
 KEY_CAPTURE = b"capture"
@@ -46,6 +53,8 @@ class ControlTopic:
         self.tables: dict[bytes, Table] = {}
         """Table definitions by fingerprint."""
         self.capture = CaptureState()
+        self._taken: dict[bytes, bytes] = {}
+        """The latest value of each key, of those that are not noted yet."""
         self._servers = cluster.servers
         self._topics = topics
         self._position = 0
@@ -57,7 +66,8 @@ class ControlTopic:
     def refresh(self, *, whole: bool = False) -> None:
         """Read on to the end of what is committed; if `whole`, once no transaction of until now is open.
 
-        For one that is open hides all records behind it, also those of others that are committed.
+        For one that is open hides all records behind it, also those of others that are committed. Raises
+        `StateNewer` if what the pipeline keeps in Kafka is of a newer format than this release knows.
         """
         end = self._committed_end()
         if whole:
@@ -65,6 +75,12 @@ class ControlTopic:
         if end > self._position:
             with translated(self._servers):
                 self._read_to(end)
+        with readable(f"the topic {self.name} in Kafka at {self._servers}") as where:
+            # Before all else: where compaction has been, it may lie behind what was written after it.
+            require_known(where, int(self._taken.get(KEY_FORMAT, b"0")), FORMAT)
+            for key, value in self._taken.items():
+                self._note(key, value)
+        self._taken.clear()
 
     def close(self) -> None:
         """Hang up."""
@@ -114,7 +130,7 @@ class ControlTopic:
         error, offset = message.error(), message.offset() or 0
         if error is None:
             self._position = offset + 1
-            self._note(message.key() or b"", message.value() or b"")
+            self._taken[message.key() or b""] = message.value() or b""
         elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - it has no other name
             self._position = offset
         else:

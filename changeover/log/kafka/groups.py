@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from changeover.log.kafka.client import ATTEMPT_TIMEOUT_S, Cluster, patiently, translated
+from changeover.log.kafka.wire import CommitNote, readable
 from changeover.progress import Partition
 
 
@@ -38,6 +39,12 @@ class Groups:
         with translated(self._cluster.servers):
             self._consumers[group] = Consumer(self._cluster.consumer(f"{self._pipeline}.{group}"))
         return self._consumers[group]
+
+
+def note_of(place: TopicPartition) -> CommitNote:
+    """What stands beside the offset that was committed there; `ChangeUnreadable` if it is none of ours."""
+    with readable(f"the note beside the committed offset of {place.topic}/{place.partition}"):
+        return CommitNote.decode(place.metadata)
 
 
 def committed_of(servers: str, consumer: Consumer, partitions: Sequence[Partition]) -> list[TopicPartition]:

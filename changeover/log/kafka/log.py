@@ -10,8 +10,8 @@ import orjson
 from changeover.errors import Fenced, LogUnusable
 from changeover.log import Checkpoint, Entry, GroupProgress
 from changeover.log.kafka.client import Cluster, unavailable
-from changeover.log.kafka.control import KEY_IDENTITY, KEY_TOPIC, ControlTopic
-from changeover.log.kafka.groups import Groups
+from changeover.log.kafka.control import FORMAT, KEY_FORMAT, KEY_IDENTITY, KEY_TOPIC, ControlTopic
+from changeover.log.kafka.groups import Groups, note_of
 from changeover.log.kafka.history import KafkaHistory
 from changeover.log.kafka.producing import Appender, KafkaCaptureLog
 from changeover.log.kafka.reading import KafkaReader
@@ -98,9 +98,7 @@ class KafkaLog:
             Partition(name, number) for name, topic in topics.items() for number in range(topic.partitions)
         ]
         places = self._groups.committed(group, partitions)
-        notes = {
-            Partition(place.topic, place.partition): CommitNote.decode(place.metadata) for place in places
-        }
+        notes = {Partition(place.topic, place.partition): note_of(place) for place in places}
         return GroupProgress(
             committed={Partition(place.topic, place.partition): place.offset for place in places},
             through=_through(notes.get(partition) for partition in partitions),
@@ -162,9 +160,11 @@ def make_log(cluster: Cluster, pipeline: str, tables: Sequence[Table], wanted: W
     if one is not empty, or if one that was noted before is gone or has changed.
     """
     topics = Topics(cluster, pipeline)
-    found = topics.create(tables, wanted)
     control = ControlTopic(cluster, pipeline, topics)
     try:
+        if topics.describe([control.name]):
+            control.refresh()  # which refuses a log of a newer release, before anything is made
+        found = topics.create(tables, wanted)
         # Before anything is read: of two that make the log at once, one is fenced.
         appender = Appender(cluster, pipeline, "topics", control, RECORD_BYTES_MAX)
         control.refresh(whole=True)
@@ -173,6 +173,7 @@ def make_log(cluster: Cluster, pipeline: str, tables: Sequence[Table], wanted: W
         _check_empty(topics, {name: topic for name, topic in new.items() if name != control.name})
         appender.begin()
         if control.identity is None:
+            appender.produce(control.name, KEY_FORMAT, str(FORMAT).encode())
             appender.produce(control.name, KEY_IDENTITY, secrets.token_hex(16).encode())
         for name, topic in new.items():
             appender.produce(control.name, KEY_TOPIC + name.encode(), orjson.dumps(asdict(topic)))

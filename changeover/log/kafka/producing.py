@@ -2,21 +2,31 @@
 
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from changeover.crashpoints import reach
 from changeover.errors import ChangeoverError, Fenced, LogUnusable
 from changeover.log import Beat, Checkpoint, Entry, topic_of
 from changeover.log.kafka.client import REQUEST_TIMEOUT_S, Cluster, error_of, translated, unavailable
 from changeover.log.kafka.control import KEY_CAPTURE, KEY_TABLE, ControlTopic
 from changeover.log.kafka.parts import HEADER_PART, Part, split
 from changeover.log.kafka.topics import Found, progress_topic
-from changeover.log.kafka.wire import HEADER_TABLE, CaptureState, encode_watermark
+from changeover.log.kafka.wire import HEADER_TABLE, KEY_WATERMARK, CaptureState, encode_watermark
 from changeover.progress import Partition, Watermark
 
 QUEUE_FULL_WAIT_S = 0.1
+
+DEATH_WAIT_S = 1.0
+"""How long the client may take to say what its producer has died of: it is said as it dies."""
+
+NAME_WAIT_S_MAX = 2.0
+"""How long a capture may take from fencing us to leaving its name: these are its first two steps."""
+
+NAME_POLL_S = 0.05
 
 
 class Appender:
@@ -43,6 +53,7 @@ class Appender:
         """Return once the entries are durable and visible, with the end offsets of their partitions."""
         self.begin(entries)
         ends = self.flush()
+        reach("snapshot.entries_produced")
         self.commit()
         return ends
 
@@ -62,7 +73,7 @@ class Appender:
     ) -> None:
         """Add a record to the open transaction."""
         deadline = time.monotonic() + REQUEST_TIMEOUT_S
-        with translated(self._servers):
+        with self._telling():
             while True:
                 try:
                     self._producer.produce(
@@ -77,7 +88,7 @@ class Appender:
 
     def flush(self) -> dict[Partition, int]:
         """Wait until each record of the open transaction has its offset; the end offsets."""
-        with translated(self._servers):
+        with self._telling():
             left = self._producer.flush(REQUEST_TIMEOUT_S)
         self._check(is_late=left > 0)
         return self._ends
@@ -89,12 +100,23 @@ class Appender:
 
     def _begin(self) -> None:
         self._ends = {}
-        with translated(self._servers):
+        with self._telling():
             self._producer.begin_transaction()
 
     def _commit(self) -> None:
-        with translated(self._servers):
+        with self._telling():
             self._producer.commit_transaction(REQUEST_TIMEOUT_S)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """The producer's errors in our words, and of one that is dead what it died of."""
+        with translated(self._servers):
+            try:
+                yield
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError._FATAL:  # noqa: SLF001 - it has no other name
+                    self._producer.poll(DEATH_WAIT_S)  # which raises what a call only calls fatal
+                raise
 
     def _define(self, entries: Sequence[Entry]) -> None:
         """Have each entry's table definition in the control topic before any record refers to it."""
@@ -167,6 +189,7 @@ class KafkaCaptureLog:
         self._state = replace(control.capture, holder=secrets.token_hex(8))
         appender.begin()
         self._commit(self._state)
+        reach("capture.log_taken")
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -191,22 +214,31 @@ class KafkaCaptureLog:
         appender.begin(entries)
         # Merged into what no watermark has named yet, which a capture after us finds in the control topic.
         ends = {**self._state.ends, **appender.flush()}
+        reach("capture.entries_produced")
         if beat:
             watermark = Watermark(beat.version, beat.source_ms, ends)
-            appender.produce(self._progress, b"watermark", encode_watermark(watermark))
+            appender.produce(self._progress, KEY_WATERMARK, encode_watermark(watermark))
             ends = {}
         self._commit(replace(self._state, checkpoint=checkpoint or self._state.checkpoint, ends=ends))
+        reach("capture.appended")
 
     def _commit(self, state: CaptureState) -> None:
         self._appender.produce(self._control.name, KEY_CAPTURE, state.encode())
         self._appender.flush()
+        reach("capture.checkpoint_written")
         self._appender.commit()
         self._state = state
 
     def _is_taken_over(self) -> bool:
-        """Whether a newer capture has left its name, which it does before anything else."""
-        self._control.refresh(whole=True)
-        return self._control.capture.holder != self._state.holder
+        """Whether a newer capture leaves its name, which it does before anything else."""
+        deadline = time.monotonic() + NAME_WAIT_S_MAX
+        while True:
+            self._control.refresh(whole=True)
+            if self._control.capture.holder != self._state.holder:
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(NAME_POLL_S)
 
 
 def _fenced() -> Fenced:

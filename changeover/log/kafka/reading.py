@@ -12,7 +12,7 @@ from changeover.errors import ChangeUnreadable, LogTrimmed, LogUnavailable
 from changeover.log import Record
 from changeover.log.kafka.client import ATTEMPT_TIMEOUT_S, Cluster, bounded, error_of, patiently, translated
 from changeover.log.kafka.control import ControlTopic
-from changeover.log.kafka.groups import committed_of
+from changeover.log.kafka.groups import committed_of, note_of
 from changeover.log.kafka.parts import HEADER_PART, Join
 from changeover.log.kafka.topics import Topics, table_topics
 from changeover.log.kafka.watermarks import Watermarks
@@ -199,6 +199,7 @@ class KafkaReader:
         self._topics.check_unchanged(self._control.topics)  # partitions that were added end up here too
         partitions = [Partition(place.topic, place.partition) for place in places]
         committed = committed_of(self._servers, self._consumer, partitions) if partitions else []
+        self._control.refresh()  # behind the notes, which may be a newer release's: that is refused here
         ours = {Partition(place.topic, place.partition): self._resumed(place) for place in committed}
         self._watermarks.start({partition: one.note for partition, one in ours.items()}, self._topics.ends)
         with translated(self._servers):
@@ -209,7 +210,7 @@ class KafkaReader:
 
     def _resumed(self, place: TopicPartition) -> Ours:
         start = place.offset if place.offset >= 0 else self._first_offset(place)
-        note = CommitNote.decode(place.metadata)
+        note = note_of(place)
         note = replace(note, applied=max(note.applied, start))
         return Ours(start, note, Join(note.applied), polled=start)
 

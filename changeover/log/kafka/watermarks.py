@@ -1,6 +1,5 @@
 """The watermarks, as far as they concern the partitions of one member of a group."""
 
-from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
@@ -8,8 +7,8 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from changeover.log.kafka.client import ATTEMPT_TIMEOUT_S, Cluster, error_of, patiently, translated
 from changeover.log.kafka.topics import progress_topic
-from changeover.log.kafka.wire import CommitNote, decode_watermark
-from changeover.progress import Offsets, Partition, Watermark, has_passed
+from changeover.log.kafka.wire import KEY_WATERMARK, CommitNote, decode_watermark, readable
+from changeover.progress import AppliedThrough, Offsets, Partition, Watermark
 
 AHEAD_MAX = 10_000
 """Watermarks held until they are passed, about 10 MB: three hours of them. The others wait in the log."""
@@ -24,11 +23,6 @@ class Mark(NamedTuple):
     offset: int
 
 
-class _Ahead(NamedTuple):
-    mark: Mark
-    ends: Offsets
-
-
 class Watermarks:
     """What this member's partitions have passed, and what lies ahead of them."""
 
@@ -36,10 +30,8 @@ class Watermarks:
         self._servers = cluster.servers
         self._topic = progress_topic(pipeline)
         self._partitions: Collection[Partition] = ()
-        self._ahead: deque[_Ahead] = deque()
+        self._through = AppliedThrough(Mark(None, 0))
         self._missed: Offsets = {}
-        self.mark = Mark(None, 0)
-        """The last one that was passed, durably."""
         settings = cluster.consumer(f"{pipeline}.progress") | {"queued.max.messages.kbytes": QUEUE_KBYTES_MAX}
         with translated(self._servers):
             self._consumer = Consumer(settings)
@@ -54,8 +46,7 @@ class Watermarks:
         """
         first = min(notes.values(), key=lambda note: note.progress_offset, default=CommitNote())
         self._partitions = frozenset(notes)
-        self._ahead.clear()
-        self.mark = Mark(first.through, first.progress_offset)
+        self._through = AppliedThrough(Mark(first.through, first.progress_offset))
         place = TopicPartition(self._topic, 0)
         low, _ = patiently(
             self._servers, lambda: self._consumer.get_watermark_offsets(place, timeout=ATTEMPT_TIMEOUT_S)
@@ -64,28 +55,26 @@ class Watermarks:
             self._missed = ends(self._partitions) if low > first.progress_offset else {}
             self._consumer.assign([TopicPartition(self._topic, 0, max(low, first.progress_offset))])
 
+    @property
+    def mark(self) -> Mark:
+        """The last one that was passed, durably."""
+        return self._through.mark
+
     def passed(self, committed: Offsets) -> Mark:
         """The last watermark that these offsets pass, together with all before it."""
         self._read()
-        mark = self.mark
-        for ahead in self._ahead:
-            if not has_passed(committed, ahead.ends):
-                break
-            mark = ahead.mark
-        return mark
+        return self._through.passed(committed)
 
     def settle(self, mark: Mark) -> None:
         """That the mark was passed is durable."""
-        while self._ahead and self._ahead[0].mark.offset <= mark.offset:
-            self._ahead.popleft()
-        self.mark = mark
+        self._through.settle(mark)
 
     def close(self) -> None:
         """Hang up."""
         self._consumer.close()
 
     def _read(self) -> None:
-        room = AHEAD_MAX - len(self._ahead)
+        room = AHEAD_MAX - self._through.ahead
         if room <= 0:
             return
         with translated(self._servers):
@@ -96,12 +85,17 @@ class Watermarks:
     def _take(self, message: Message) -> None:
         error = message.error()
         if error is None:
-            self._expect(decode_watermark(message.value() or b""), (message.offset() or 0) + 1)
+            offset = message.offset() or 0
+            with readable(f"the topic {self._topic} at offset {offset}"):
+                if message.key() != KEY_WATERMARK:
+                    raise ValueError(f"a record with the key {message.key()!r}")
+                watermark = decode_watermark(message.value() or b"")
+            self._expect(watermark, offset + 1)
         elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - it has no other name
             raise error_of(error, self._servers)
 
     def _expect(self, watermark: Watermark, offset: int) -> None:
         own = {partition: end for partition, end in watermark.ends.items() if partition in self._partitions}
         through = Watermark(watermark.version, watermark.source_ms, {})
-        self._ahead.append(_Ahead(Mark(through, offset), {**own, **self._missed}))
+        self._through.expect(Mark(through, offset), {**own, **self._missed})
         self._missed = {}

@@ -1,17 +1,36 @@
 """What stands in Kafka's records beside the envelopes: JSON of checkpoints, watermarks and commits."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from changeover.errors import ChangeUnreadable
 from changeover.log import Checkpoint
 from changeover.progress import Offsets, Partition, Watermark
 from changeover.version import Version
 
 HEADER_TABLE = "changeover-table"
 """Header with the fingerprint of the table definition under which the record was written."""
+
+
+KEY_WATERMARK = b"watermark"
+"""The key of every record in the progress topic. One of another kind is to have another key."""
+
+
+@contextmanager
+def readable(where: str) -> Iterator[str]:
+    """What lies there is decoded in the block, with `ChangeUnreadable` where it is none of ours."""
+    try:
+        yield where
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{where} holds what cannot be read: {type(error).__name__}: {error}"
+        raise ChangeUnreadable(message, hint=NOT_OURS) from error
+
+
+NOT_OURS = "Run the newer release that wrote it; if another program did, only changeover may write there."
 
 
 def offsets_to_json(offsets: Offsets) -> list[Any]:
