@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from changeover.finding import Finding, Severity
 from changeover.mysql.facts import ServerFacts
 from changeover.mysql.preflight import SUBJECT
+from changeover.mysql.retention import binlog_kept_s
 from changeover.mysql.tables import Size
 
 IMPORT_ROWS_PER_S = 5_000
@@ -62,7 +63,7 @@ def estimate_of(size: Size) -> Estimate:
 def retention_findings(server: ServerFacts, estimate: Estimate) -> Iterator[Finding]:
     """Whether the binlog reaches back far enough."""
     wanted_s = max(RETENTION_S_MIN, estimate.import_s * RETENTION_TIMES_IMPORT)
-    kept_s = _kept_s(server)
+    kept_s = binlog_kept_s(server.variables, is_mariadb=server.is_mariadb)
     if 0 < kept_s < wanted_s:
         days = -(-wanted_s // 86_400)
         in_seconds = "binlog_expire_logs_seconds" in server.variables
@@ -81,14 +82,6 @@ def retention_findings(server: ServerFacts, estimate: Estimate) -> Iterator[Find
         what = f"the binlog is dropped beyond {size_max:,} bytes (max_binlog_total_size), however new it is"
         mend = "SET GLOBAL max_binlog_total_size = 0, or see that it holds a day of changes"
         yield Finding(severity=Severity.WARN, subject=SUBJECT, what=what, mend=mend)
-
-
-def _kept_s(server: ServerFacts) -> int:
-    """How long a binlog file is kept at least; 0: for ever."""
-    if not server.is_mariadb and server.variable("binlog_expire_logs_auto_purge") == "OFF":
-        return 0
-    seconds = server.integer("binlog_expire_logs_seconds")
-    return seconds or int(float(server.variable("expire_logs_days") or 0) * 86_400)
 
 
 def spoken(seconds: int) -> str:

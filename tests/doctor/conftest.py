@@ -7,6 +7,7 @@ import pytest
 from changeover.demo.mysql8 import PrivateMySQL
 from changeover.demo.server import PrivateMariaDB
 from changeover.demo.sql import SQLServer
+from tests.support.odd_servers import PrivateMySQL57
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +20,11 @@ def sick_mariadb() -> Iterator[PrivateMariaDB]:
 def sick_mysql() -> Iterator[PrivateMySQL]:
     with PrivateMySQL() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def sick_mysql57(mysql57: PrivateMySQL57) -> PrivateMySQL57:
+    return mysql57
 
 
 @pytest.fixture(params=["mariadb", "mysql"])

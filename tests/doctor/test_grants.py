@@ -18,10 +18,11 @@ from changeover.mysql.grants import (
 
 MARIADB = Kind(is_mariadb=True, version=(10, 11, 6))
 MYSQL = Kind(is_mariadb=False, version=(8, 0, 15))
+MYSQL_57 = Kind(is_mariadb=False, version=(5, 7, 22))
 NEWER_MYSQL = Kind(is_mariadb=False, version=(8, 0, 22))
 
 CAPTURE = [
-    "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO `u`@`%`",
+    "GRANT REPLICATION SLAVE, REPLICATION CLIENT, CONNECTION_ADMIN ON *.* TO `u`@`%`",
     r"GRANT SELECT ON `the\_shop`.* TO `u`@`%`",
     "GRANT SELECT, INSERT, UPDATE, CREATE ON `changeover`.* TO `u`@`%`",
 ]
@@ -47,7 +48,7 @@ def in_excess(role: Role, *lines: str, kind: Kind = MYSQL) -> list[tuple[str, st
 def test_the_statements_are_for_this_user_database_and_server() -> None:
     needs = needs_of(Role.CAPTURE, MARIADB, ("the_shop.*",), "changeover")
     assert statements(needs, "cdc@10.0.0.%") == [
-        "GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO 'cdc'@'10.0.0.%';",
+        "GRANT REPLICATION SLAVE, BINLOG MONITOR, READ_ONLY ADMIN ON *.* TO 'cdc'@'10.0.0.%';",
         r"GRANT SELECT ON `the\_shop`.* TO 'cdc'@'10.0.0.%';",
         "GRANT SELECT, INSERT, UPDATE, CREATE ON `changeover`.* TO 'cdc'@'10.0.0.%';",
     ]
@@ -58,7 +59,24 @@ def test_an_application_needs_more_than_select_for_a_locking_read_before_mysql_8
         needs_of(Role.APPLICATION, kind, ("a.*",), "changeover") for kind in (MARIADB, MYSQL, NEWER_MYSQL)
     ]
     control = Scope("changeover")
-    assert wanted == [{control: ("SELECT",)}, {control: ("SELECT", "LOCK TABLES")}, {control: ("SELECT",)}]
+    assert [needs[control] for needs in wanted] == [("SELECT",), ("SELECT", "LOCK TABLES"), ("SELECT",)]
+    assert all(
+        needs[Scope("changeover", table)] == ("INSERT", "UPDATE")
+        for needs in wanted
+        for table in ("process", "heartbeat")
+    )
+
+
+def test_a_mysql_that_has_super_alone_needs_it_for_the_fence_and_for_nothing_else() -> None:
+    at_once = [CAPTURE[0].replace(", CONNECTION_ADMIN", ""), *CAPTURE[1:]]
+    held = mysql(*at_once)
+    (finding,) = missing(
+        Role.CAPTURE, "u@%", held, needs_of(Role.CAPTURE, MYSQL_57, ("the_shop.*",), "changeover")
+    )
+    assert finding.severity is Severity.WARN
+    assert finding.what == "for the way into the last phase, capture user u@% lacks SUPER on *.*"
+    everywhere = needs_of(Role.OPERATOR, MYSQL_57, ("the_shop.*",), "changeover")[Scope()]
+    assert everywhere == ("REPLICATION CLIENT", "PROCESS", "SUPER")
 
 
 @pytest.mark.parametrize(
@@ -93,8 +111,9 @@ def test_exactly_what_is_needed_is_enough_and_not_too_much() -> None:
 
 @pytest.mark.parametrize("left_out", range(3))
 def test_a_statement_that_was_not_run_is_named(left_out: int) -> None:
-    (said,) = lacking(*CAPTURE[:left_out], *CAPTURE[left_out + 1 :])
-    assert said.replace(" on ", " ON ") in CAPTURE[left_out]
+    said = lacking(*CAPTURE[:left_out], *CAPTURE[left_out + 1 :])
+    privileges, places = zip(*(one.split(" on ") for one in said), strict=True)
+    assert f"GRANT {', '.join(privileges)} ON {places[0]} TO" in CAPTURE[left_out]
 
 
 @pytest.mark.parametrize(
@@ -156,9 +175,10 @@ def test_proxies_and_routines_are_passed_over() -> None:
 
 
 def test_mariadb_says_one_privilege_by_two_names() -> None:
-    lines = [line.replace("REPLICATION CLIENT", "BINLOG MONITOR") for line in CAPTURE]
+    lines = [line.replace("CONNECTION_ADMIN", "READ_ONLY ADMIN") for line in CAPTURE]
     assert not lacking(*lines, kind=MARIADB)
-    assert not lacking(*CAPTURE, kind=MARIADB)
+    lines = [line.replace("REPLICATION CLIENT", "BINLOG MONITOR") for line in lines]
+    assert not lacking(*lines, kind=MARIADB)
 
 
 def test_what_is_spare_is_revoked() -> None:
@@ -178,7 +198,7 @@ def test_after_everything_is_revoked_what_is_needed_there_is_granted_again() -> 
     first, *_, revoke, last = mend.split("; ")
     assert first == r"GRANT SELECT ON `the\_shop`.* TO 'u'@'%'"
     assert revoke == "REVOKE ALL PRIVILEGES ON *.* FROM 'u'@'%'"
-    assert last == "GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO 'u'@'%';"
+    assert last == "GRANT REPLICATION SLAVE, BINLOG MONITOR, READ_ONLY ADMIN ON *.* TO 'u'@'%';"
 
 
 def test_an_administrator_is_not_cut_down_but_told_to_make_a_user_for_capture() -> None:
@@ -201,13 +221,35 @@ def test_an_applications_own_rights_are_its_own_affair_unless_they_get_past_us()
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "privilege"),
+    [(MARIADB, "READ_ONLY ADMIN"), (MYSQL, "CONNECTION_ADMIN")],
+    ids=["mariadb", "mysql"],
+)
+def test_what_capture_lacks_for_the_fence_alone_is_apart_and_does_not_forbid_the_move(
+    kind: Kind, privilege: str
+) -> None:
+    needs = needs_of(Role.CAPTURE, kind, ("a.*",), "changeover")
+    found = [
+        one
+        for one in missing(Role.CAPTURE, "u@%", parse([], is_mariadb=kind.is_mariadb), needs)
+        if "*.*" in one.what
+    ]
+    assert [one.severity for one in found] == [Severity.REFUSE, Severity.WARN]
+    assert privilege not in found[0].what
+    assert found[1].what == f"for the way into the last phase, capture user u@% lacks {privilege} on *.*"
+    assert found[1].mend == f"GRANT {privilege} ON *.* TO 'u'@'%';"
+
+
 def test_what_an_application_lacks_does_not_forbid_the_move() -> None:
     needs = needs_of(Role.APPLICATION, MYSQL, ("a.*",), "changeover")
-    (found,) = missing(Role.APPLICATION, "app@%", mysql(), needs)
-    assert (found.severity, found.mend) == (
-        Severity.WARN,
+    found = list(missing(Role.APPLICATION, "app@%", mysql(), needs))
+    assert {finding.severity for finding in found} == {Severity.WARN}
+    assert [finding.mend for finding in found] == [
         "GRANT SELECT, LOCK TABLES ON `changeover`.* TO 'app'@'%';",
-    )
+        "GRANT INSERT, UPDATE ON `changeover`.`heartbeat` TO 'app'@'%';",
+        "GRANT INSERT, UPDATE ON `changeover`.`process` TO 'app'@'%';",
+    ]
 
 
 def test_no_password_hash_goes_any_further() -> None:

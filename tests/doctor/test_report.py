@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from changeover.cli import app
+from changeover.demo.mysql8 import PrivateMySQL
 from changeover.demo.sql import SQLServer
 from changeover.doctor.estimate import estimate_of
 from changeover.doctor.examine import Report
@@ -16,12 +17,13 @@ from changeover.doctor.report import plain, verdict
 from changeover.errors import SourceRefused, SourceUnavailable
 from changeover.exits import DIFFERENT, OK, USAGE
 from changeover.finding import Finding, Severity
+from changeover.mysql.grants import WRITTEN_BY_PROCESSES
 from changeover.mysql.tables import Size
 from tests.support.accounts import HOST, Account, account, run
 from tests.support.pipeline import schema_of, write_settings
 
 CAPTURE = (
-    "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO mover@127.0.0.1",
+    "GRANT REPLICATION SLAVE, REPLICATION CLIENT, {under_read_only} ON *.* TO mover@127.0.0.1",
     "GRANT SELECT ON visited.* TO mover@127.0.0.1",
     r"GRANT SELECT, INSERT, UPDATE, CREATE ON `visited\_control`.* TO mover@127.0.0.1",
 )
@@ -40,7 +42,8 @@ def schema(server: SQLServer) -> Iterator[str]:
 @pytest.fixture
 def mover(server: SQLServer, schema: str) -> Iterator[Account]:
     assert schema == "visited"
-    with account(server, *CAPTURE) as user:
+    under_read_only = "CONNECTION_ADMIN" if isinstance(server, PrivateMySQL) else "READ_ONLY ADMIN"
+    with account(server, *(line.format(under_read_only=under_read_only) for line in CAPTURE)) as user:
         yield user
 
 
@@ -141,6 +144,17 @@ def test_who_has_no_privilege_at_all_gets_a_report_with_all_that_is_missing(
         assert doctor("--json", user=other).exit_code == OK
 
 
+@pytest.fixture
+def begun(server: SQLServer, doctor: Doctor) -> Iterator[None]:
+    """The tables of the control schema that an application writes, as `changeover run` has made them."""
+    del doctor  # which makes the schema anew, and drops this one
+    tables = [f"CREATE TABLE visited_control.{name} (number INT)" for name in WRITTEN_BY_PROCESSES]
+    run(server, "CREATE DATABASE visited_control", *tables)
+    yield
+    run(server, "DROP DATABASE IF EXISTS visited_control")
+
+
+@pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize("role", ["application", "operator"])
 def test_another_user_is_judged_by_whoever_may_see_its_grants(
     server: SQLServer, doctor: Doctor, role: str

@@ -1,4 +1,9 @@
-"""What the doctor says of a server, each thing provoked by its real cause where a server at hand has it."""
+"""What the doctor says of a server, each thing provoked by its real cause where a server at hand has it.
+
+By hand only were seen to be named: on MySQL 9.7.4 (Debian sid) group replication with a running member,
+compressed transactions, tagged GTIDs and cascades that are logged; a MariaDB 10.2.11 for its age. Here they
+are told of invented facts, as is `max_binlog_total_size` (MariaDB 11.4). No registry has TiDB or its like.
+"""
 
 import socket
 import threading
@@ -17,11 +22,15 @@ from changeover.doctor.estimate import estimate_of, retention_findings
 from changeover.errors import SourceUnavailable, SourceUnfit
 from changeover.finding import Finding, Severity
 from changeover.mysql.connection import Connection
+from changeover.mysql.control import ControlSchema
 from changeover.mysql.facts import ServerFacts, read_server
+from changeover.mysql.phases import make_row, write_phase
 from changeover.mysql.preflight import check_source, server_findings
 from changeover.mysql.tables import Size
+from changeover.phase import Phase, PhaseState
 from changeover.settings import SourceSettings
 from tests.support.accounts import account, run, source_of
+from tests.support.odd_servers import PrivateMySQL57, galera_node
 from tests.support.pipeline import schema_of
 
 SCHEMA = "sick"
@@ -73,7 +82,6 @@ def test_a_healthy_server_gets_notes_at_most(server: SQLServer) -> None:
 
 
 MARIADB_CAUSES = {
-    ("log_bin_compress", "ON"): (REFUSE, "log_bin_compress is ON, not OFF"),
     ("rpl_semi_sync_master_wait_point", "AFTER_COMMIT"): (NOTE, "not lossless"),
 }
 MYSQL_CAUSES = {
@@ -274,6 +282,18 @@ def test_two_servers_that_write_are_refused(replicating: tuple[PrivateMySQL, Pri
     assert not [one for one in findings_of(primary) if "two servers" in one.what]
 
 
+def test_a_read_only_replica_is_refused_also_to_who_may_write_there(
+    replicating: tuple[PrivateMySQL, PrivateMySQL],
+) -> None:
+    _, replica = replicating
+    for standing in ("START SLAVE", "STOP SLAVE"):  # halfway through a failover it is no primary yet
+        run(replica, standing)
+        with set_globally(replica, {"read_only": "ON"}):
+            found = said(findings_of(replica), "the source is a replica, and read_only")
+        assert (found.severity, found.passes) == (REFUSE, True)
+    run(replica, "START SLAVE")
+
+
 def test_a_server_id_that_is_taken_is_refused(replicating: tuple[PrivateMySQL, PrivateMySQL]) -> None:
     primary, _ = replicating
 
@@ -298,6 +318,18 @@ def test_a_mariadb_that_replicates_is_warned_of_the_other_writer() -> None:
         )
         with account(replica) as nobody:  # seen without any privilege
             assert said(findings_of(nobody), "replicates from another server").severity is WARN
+        run(primary, "CREATE DATABASE arrived")
+        eventually(replica, "USE arrived", "STOP SLAVE")
+        with set_globally(replica, {"read_only": "ON"}):
+            assert said(findings_of(replica), "a replica, and read_only").severity is REFUSE
+            # Promoted, it keeps its place in what it followed. Where the fence is ours, it is the primary.
+            with Connection(source_of(replica, SCHEMA)) as connection:
+                control = ControlSchema(connection, "test")
+                control.make()
+                make_row(control)
+                assert said(findings_of(replica), "a replica, and read_only").severity is REFUSE
+                write_phase(control, PhaseState(phase=Phase.FENCED, attempt=1, since_ms=0))
+            assert said(findings_of(replica), "read_only, which this user may write under").severity is WARN
         assert not [one for one in findings_of(primary) if "replicates" in one.what]
 
 
@@ -376,7 +408,36 @@ def relabelled(port: int) -> Iterator[int]:
         serving.join()
 
 
-# -- what no server at hand has ----------------------------------------------------------------------------
+# -- other kinds of server ---------------------------------------------------------------------------------
+
+
+def test_a_real_mysql_5_7_is_told_that_its_schema_is_read_at_the_start(mysql57: PrivateMySQL57) -> None:
+    schema, other = findings_of(mysql57)
+    assert schema.severity is other.severity is NOTE
+    assert schema.what.startswith(
+        "the binlog of MySQL 5.7 does not describe tables: the schema is read at the"
+    )
+    assert other.what.startswith("replication is not lossless")
+
+
+def test_a_mysql_5_7_with_another_setting_that_would_lose_is_refused_like_any(
+    mysql57: PrivateMySQL57,
+) -> None:
+    found = judged(facts_of(mysql57), binlog_row_image="MINIMAL", binlog_format="MIXED")
+    assert {one.what for one in found if one.severity is REFUSE} == {
+        "binlog_format is MIXED, not ROW",
+        "binlog_row_image is MINIMAL, not FULL",
+    }
+
+
+def test_a_real_node_of_galera_is_refused() -> None:
+    with galera_node() as server:
+        assert run(server, "SHOW STATUS LIKE 'wsrep_ready'")[0][1] == "ON"
+        (found,) = [finding for finding in findings_of(server) if finding.severity is REFUSE]
+    assert found.what.startswith("the source is a Galera node (wsrep_on)")
+
+
+# -- what no server of the tests has -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -389,6 +450,18 @@ def relabelled(port: int) -> Iterator[int]:
         (
             {"version": (8, 0, 13), "version_text": "8.0.13", "is_mariadb": False},
             "is MySQL 8.0.13, older than",
+        ),
+        (
+            {"version": (8, 0, 0), "version_text": "8.0.0-dmr", "is_mariadb": False},
+            "is MySQL 8.0.0-dmr, older than 8.0.14",
+        ),
+        (
+            {"version": (5, 7, 8), "version_text": "5.7.8-rc", "is_mariadb": False},
+            "is MySQL 5.7.8-rc, older than 5.7.9",
+        ),
+        (
+            {"version": (5, 6, 51), "version_text": "5.6.51", "is_mariadb": False},
+            "is MySQL 5.6.51, older than 5.7.9",
         ),
         ({"version_text": "8.0.11-TiDB-v7.5.0"}, "is TiDB"),
     ],
@@ -403,11 +476,8 @@ def test_a_server_that_is_too_old_or_only_a_relative_is_refused(
 @pytest.mark.parametrize(
     ("variables", "severity", "words"),
     [
-        ({"binlog_transaction_compression": "ON"}, REFUSE, "binlog_transaction_compression is ON"),
         ({"group_replication_group_name": "aaaa-bbbb"}, REFUSE, "group replication"),
-        ({"wsrep_on": "ON"}, REFUSE, "Galera"),
         ({"max_binlog_total_size": "1000000"}, WARN, "dropped beyond 1,000,000 bytes"),
-        ({"binlog_row_metadata": ""}, REFUSE, "binlog_row_metadata is unknown to this server, not FULL"),
     ],
 )
 def test_a_setting_of_another_version_that_matters_is_named(
@@ -417,8 +487,10 @@ def test_a_setting_of_another_version_that_matters_is_named(
 
 
 def test_tagged_gtids_are_refused(sick_mysql: PrivateMySQL) -> None:
-    facts = replace(facts_of(sick_mysql), gtids="3e11fa47-71ca-11e1-9e33-c80aa9429562:tag:1-5")
-    assert said(judged(facts), "tagged GTIDs").severity is REFUSE
+    uuids = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5:tag:1", "4e11fa47-71ca-11e1-9e33-c80aa9429562:1"
+    found = said(judged(replace(facts_of(sick_mysql), gtids=",\n".join(uuids))), "tagged GTIDs")
+    assert found.severity is REFUSE
+    assert found.what.endswith(",".join(uuids))
 
 
 def test_an_old_mariadb_keeps_its_binlog_by_days(sick_mariadb: PrivateMariaDB) -> None:

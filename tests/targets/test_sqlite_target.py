@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 import changeover.targets.sqlite
+from changeover.decide import Write
 from changeover.envelope import encode_key
-from changeover.errors import TargetUnavailable, TargetUnusable, UnversionedObject
+from changeover.errors import StateNewer, TargetUnavailable, TargetUnusable, UnversionedObject
 from changeover.table import Column, Kind, Table
-from changeover.targets import Held
+from changeover.targets import UNVERSIONED, Found, Held
 from changeover.targets.sqlite import SQLiteTarget
 from changeover.values import Value
 from tests.contracts.target import PASSPORT, TargetContract, change, delete, held, put
@@ -143,10 +144,10 @@ def test_a_target_of_another_pipeline_is_refused_and_stays_as_it_is(path: Path) 
     assert path.read_bytes() == before
 
 
-def test_a_target_of_another_format_is_refused(path: Path) -> None:
+def test_a_target_of_a_newer_format_is_refused(path: Path) -> None:
     SQLiteTarget(path, PIPELINE).close()
     ask(path, "UPDATE changeover_target SET format = 99")
-    with pytest.raises(TargetUnusable, match="format 99"):
+    with pytest.raises(StateNewer, match="format 99"):
         SQLiteTarget(path, PIPELINE)
 
 
@@ -182,3 +183,47 @@ def test_a_lock_that_nobody_gives_back_is_waited_for_no_longer_than_the_bound(
         other.execute("ROLLBACK")
         target.write([put(1, change(5))])
         assert held(target, 1) == Held(change(5), citizen(1))
+
+
+def test_a_row_without_a_version_is_told_by_readers_of_many_and_by_the_walk(
+    path: Path, target: SQLiteTarget
+) -> None:
+    target.write([put(1, change(5))])
+    ask(path, "INSERT INTO citizen VALUES (2, 'by hand')")
+    key = encode_key(CITIZEN, citizen(2))
+    assert target.read_many(CITIZEN, [key]) == [Held(UNVERSIONED, citizen(2, "by hand"))]
+    assert Found(key, '{"id":2}', UNVERSIONED, is_row=True) in walked(target)
+    assert target.read(CITIZEN, key) is None
+
+
+def test_a_row_that_came_back_beside_its_marker_is_a_row_to_whoever_looks(
+    path: Path, target: SQLiteTarget
+) -> None:
+    target.write([put(1, change(5)), delete(1, change(6))])
+    ask(path, "INSERT INTO citizen VALUES (1, 'risen')")
+    key = encode_key(CITIZEN, citizen(1))
+    assert target.read_many(CITIZEN, [key]) == [Held(change(6), citizen(1, "risen"))]
+    assert walked(target) == [Found(key, '{"id":1}', change(6), is_row=True)]
+
+
+@pytest.mark.parametrize("write", [delete(1, change(7)), put(1, change(7), "new")])
+def test_a_later_write_takes_a_row_away_that_stands_beside_its_marker(
+    path: Path, target: SQLiteTarget, write: Write
+) -> None:
+    target.write([put(1, change(5)), delete(1, change(6))])
+    ask(path, "INSERT INTO citizen VALUES (1, 'risen')")
+    target.write([write])
+    assert ask(path, "SELECT name FROM citizen") == ([("new",)] if write.row else [])
+
+
+@pytest.mark.parametrize("write", [delete(2, change(7)), put(2, change(7), "ours")])
+def test_a_row_of_somebody_else_is_replaced(path: Path, target: SQLiteTarget, write: Write) -> None:
+    target.write([put(1, change(5))])
+    ask(path, "INSERT INTO citizen VALUES (2, 'by hand')")
+    assert target.replace(write, UNVERSIONED)
+    assert held(target, 2) == Held(change(7), write.row)
+    assert ask(path, "SELECT name FROM citizen WHERE id = 2") == ([("ours",)] if write.row else [])
+
+
+def walked(target: SQLiteTarget) -> list[Found]:
+    return [found for page in target.walk(CITIZEN) for found in page.found]
