@@ -1,0 +1,1 @@
+"""Verification: every row of source and target compared both ways, while everything runs."""
