@@ -1,0 +1,1 @@
+"""Moves from phase to phase: the table of them, the gates before them, and how each is made durable."""
