@@ -1,6 +1,7 @@
-"""The command line: `changeover run`, `status`, `demo`."""
+"""The command line: puts the commands together."""
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -10,43 +11,51 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table as Grid
 from rich.text import Text
 
-from changeover import __version__, settings_table
-from changeover.daemon import configure_logging
-from changeover.demo.story import DemoLog, Plan, tell
+from changeover import __version__, crashpoints, settings_table
+from changeover.commands import findings, orders, phase
+from changeover.commands.explain import explain_key
+from changeover.commands.finish import finish
+from changeover.commands.options import CONFIG, AsJson, Config
+from changeover.commands.repair import repair
+from changeover.commands.serve import serve
+from changeover.commands.status import status
+from changeover.commands.verify import verify
+from changeover.commands.way import OnTheWay
+from changeover.demo.plan import DemoLog, DemoTarget, Plan
 from changeover.doctor import report
 from changeover.doctor.examine import examine
-from changeover.errors import ChangeoverError, StartRefused
+from changeover.errors import ChangeoverError
 from changeover.exits import DIFFERENT, OK, status_of
 from changeover.mysql.catalog import captured_tables
 from changeover.mysql.connection import Connection
-from changeover.mysql.control import ControlSchema
 from changeover.mysql.grants import Role
 from changeover.mysql.preflight import check_source
 from changeover.mysql.starting import check_start
 from changeover.replay import parse_from, starts_of
 from changeover.replay import replay as replay_history
 from changeover.settings import Settings, with_target
-from changeover.status import Status, Statuses
 from changeover.supervisor import Supervisor, parts_of
 from changeover.table import Table
 from changeover.wiring import (
+    check_mapping,
     check_stores,
     complaints_about_topics,
     create_topics,
     has_checkpoint,
-    has_log,
     open_log,
     open_target,
+    require_log,
 )
 
 POLL_S = 0.2
 
 app = typer.Typer(
+    cls=OnTheWay,
     help="Move a live MySQL or MariaDB database to another one, while it runs, without losing a row.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",  # it joins the lines of a paragraph
     pretty_exceptions_enable=False,
 )
 
@@ -54,21 +63,32 @@ topics = typer.Typer(help="Kafka's topics of the pipeline.", no_args_is_help=Tru
 app.add_typer(topics, name="topics")
 config_app = typer.Typer(help="The settings.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(phase.app, name="phase")
+app.command()(verify)
+app.command()(finish)
+app.command()(repair)
+app.add_typer(findings.app, name="findings")
+app.command("explain")(explain_key)
+app.command()(status)
+for order in (orders.pause, orders.resume, orders.throttle, orders.unthrottle):
+    app.command()(order)
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="The settings file.")]
-CONFIG = Path("changeover.toml")
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"changeover {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
 def _root(
     *,
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version),
     ] = False,
 ) -> None:
-    if version:
-        typer.echo(f"changeover {__version__}")
-        raise typer.Exit
+    """What stands before a command."""
 
 
 @app.command()
@@ -78,9 +98,13 @@ def run(config: Config = CONFIG) -> None:
     Runs capture, snapshot workers and consumer as processes, restarts what dies, and goes on until SIGTERM
     or Ctrl-C. Start it again at any time: it goes on where it was.
     """
-    configure_logging()
+    from changeover.daemon import configure_logging  # noqa: PLC0415 - brings the metrics' library
+
     settings = Settings.load(config)
+    configure_logging(logs=settings.logs)
     _check(settings)
+    if sys.stderr.isatty():  # a log has a line for each event alone
+        typer.echo("It runs until Ctrl-C. To see how far it is: changeover status --watch", err=True)
     supervisor = Supervisor(parts_of(settings, config))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -96,27 +120,6 @@ def run(config: Config = CONFIG) -> None:
         raise typer.Exit(failed[0].exit_status or OK)
 
 
-@app.command()
-def status(
-    config: Config = CONFIG,
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
-    """Show how far the pipeline is: rows copied, changes applied, lag."""
-    settings = Settings.load(config)
-    check_stores(settings)
-    if not has_log(settings):
-        typer.echo("null" if as_json else f"pipeline {settings.pipeline} has not begun: there is no log yet")
-        return
-    with Connection(settings.source) as connection, open_log(settings) as log:
-        control = ControlSchema(connection, settings.pipeline)
-        now = Statuses(control, log, settings.consumer.group).now()
-    if as_json:
-        typer.echo(json.dumps({**_plain(now), "snapshot_workers": settings.snapshot.workers}, indent=2))
-    else:
-        Console().print(_grid(now, imports=settings.snapshot.workers > 0))
-
-
 User = Annotated[str | None, typer.Option(metavar="NAME@HOST", help="Judge this account's grants as well.")]
 
 
@@ -130,9 +133,11 @@ def doctor(
     ] = None,
     application_user: User = None,
     operator_user: User = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say whether this source, log and target can carry the move, and mend what cannot; touches nothing.
+
+    But for one thing: in Riak it proves on keys of its own, which it removes again, that writes are ordered.
 
     Findings are "refuse" (data would be lost or misread, or the work could not be done), "warn" and "note".
     Exit status 0: go, 1: no go. Grants are judged with the statements that put them right: for capture,
@@ -162,10 +167,8 @@ def replay(
     table: Annotated[
         list[str] | None, typer.Option(help="A schema.table to replay; may be given again. Default: all.")
     ] = None,
-    target: Annotated[
-        str | None, typer.Option(help="Another target, sqlite:FILE; made if it is not there.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    target: Annotated[str | None, typer.Option(help="Another target, as target.url.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Apply again what the log still holds from a place on, up to what it holds now.
 
@@ -177,17 +180,24 @@ def replay(
     if target is not None:
         settings = with_target(settings, target, Path.cwd())
     check_stores(settings)
-    if not has_log(settings):
-        raise StartRefused(f"pipeline {settings.pipeline} has not begun: there is no log to replay")
+    require_log(settings)
     with open_log(settings) as log:
         history = log.history()
         starts = starts_of(history, start, table or ())
+        if target is not None and settings.snapshot.workers == 0:
+            typer.echo(WITHOUT_IMPORT, err=True)
         with open_target(settings) as into:
             done = replay_history(history, starts, into, settings.consumer.batch_rows)
     if as_json:
         typer.echo(json.dumps(asdict(done)))
     else:
         typer.echo(f"{done.records:,} records read, {done.applied:,} applied, {done.stale:,} stale")
+
+
+WITHOUT_IMPORT = (
+    "changeover: another tool made the import (snapshot.workers = 0), so its rows are not in the log: "
+    "a target that does not hold that copy will lack every row that has not changed since."
+)
 
 
 @topics.command("create")
@@ -220,7 +230,7 @@ def topics_check(config: Config = CONFIG) -> None:
 def config_show(
     config: Config = CONFIG,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show every setting, its value and where that comes from; secrets are hidden."""
     settings = Settings.load(config)
@@ -228,10 +238,14 @@ def config_show(
     if as_json:
         typer.echo(json.dumps([row._asdict() for row in found], indent=2))
         return
-    grid = Grid("setting", "value", "from", "meaning", box=None)
+    console = Console(highlight=False)
     for row in found:
-        grid.add_row(row.name, Text(row.value), row.origin, Text(row.description))
-    Console(highlight=False).print(grid)
+        # Not cut to a terminal's width by us: names and values are to be copied from here.
+        console.print(
+            Text(f"{row.name} = {row.value}".rstrip()).append(f"  ({row.origin})", style="cyan"),
+            soft_wrap=True,
+        )
+        console.print(Text(f"      {row.description}", style="dim"), soft_wrap=True)
 
 
 @app.command()
@@ -244,26 +258,50 @@ def demo(
     log: Annotated[
         DemoLog, typer.Option(help="Where the changes go: a file, or a private Kafka.")
     ] = DemoLog.SQLITE,
+    target: Annotated[
+        DemoTarget, typer.Option(help="What to move into: a file, or Riak.")
+    ] = DemoTarget.SQLITE,
+    riak: Annotated[
+        str,
+        typer.Option(
+            help="HOST:PORT of a Riak node with the bucket type `changeover`; without it a double of one."
+        ),
+    ] = "",
     keep: Annotated[
         Path | None, typer.Option(help="A folder to keep log, target and daemons.log in.")
     ] = None,
 ) -> None:
     """Move a sample database while it is written to, with kills in the middle, and compare every row.
 
-    Starts a private MariaDB, and a private Kafka for --log kafka; both are gone at the end. Exit status 0
-    only if source and target are equal.
+    Then its application takes over, phase by phase, to the end (with the file log and SQLite alone). Starts a
+    private MariaDB, and a private Kafka for --log kafka; both are gone at the end. Exit status 0 only if
+    nothing differs, no request failed and none read older than it had written.
     """
-    plan = Plan(rows=rows, rate=rate, steady_s=steady, seed=seed, log=log, keep=keep)
+    from changeover.demo.story import tell  # noqa: PLC0415 - brings all that a demo has, from brokers to clinics
+
+    plan = Plan(
+        rows=rows, rate=rate, steady_s=steady, seed=seed, log=log, target=target, riak=riak, keep=keep
+    )
     if not tell(plan, Console(highlight=False)):
         raise typer.Exit(DIFFERENT)
+    typer.echo("Next: docs/first-migration.md moves a small database by your own hand.")
+
+
+app.command()(serve)
 
 
 def main() -> None:
     """Run the command line; one line and an exit status for what is ours to explain."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    # Who is told to end lets go of all as after Ctrl-C, a fence too; and as the first process of a container,
+    # where the kernel drops a signal that nobody handles, it ends at all.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        for armed in crashpoints.arm(os.environ):
+            console.print(f"changeover: crash point armed: {armed}", markup=False)
         app()
     except ChangeoverError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"changeover: {error}", markup=False)
+        console.print(f"changeover: {error}", markup=False)
         sys.exit(status_of(error))
 
 
@@ -275,35 +313,7 @@ def _captured(settings: Settings) -> list[Table]:
 def _check(settings: Settings) -> None:
     """Raise what would stop the pipeline, before it has touched anything."""
     with Connection(settings.source) as connection:
-        check_source(connection)
-        captured_tables(connection)
+        check_mapping(settings, check_source(connection))
         check_stores(settings)
         if not has_checkpoint(settings):
             check_start(connection, settings.capture.begin)
-
-
-def _plain(now: Status) -> dict[str, object]:
-    return {
-        **asdict(now),
-        "captured_through": now.captured_through.text if now.captured_through else None,
-        "applied_through": now.applied_through.text if now.applied_through else None,
-        "rows_copied": now.rows_copied,
-        "rows_total": now.rows_total,
-    }
-
-
-def _grid(now: Status, *, imports: bool) -> Grid:
-    grid = Grid(show_header=False, box=None)
-    for table in now.tables:
-        state = "done" if table.is_done else f"of about {table.rows_estimated:,}"
-        grid.add_row(table.table_name, f"{table.rows_copied:,} rows copied, {state}")
-    if imports or now.tables:
-        grid.add_row("import applied", "yes" if now.is_import_applied else "not yet")
-    else:
-        grid.add_row("import", "by another tool (snapshot.workers = 0)")
-    grid.add_row("changes captured", f"{now.changes_captured:,}")
-    grid.add_row("records applied", f"{now.records_applied:,}, of which stale {now.stale:,}")
-    grid.add_row("captured through", now.captured_through.text if now.captured_through else "unknown")
-    grid.add_row("applied through", now.applied_through.text if now.applied_through else "unknown")
-    grid.add_row("lag", "unknown" if now.lag_ms is None else f"{now.lag_ms:,} ms")
-    return grid

@@ -20,6 +20,8 @@ class Write(NamedTuple):
     key: bytes
     version: Version
     row: Row | None
+    position: str | None = None
+    """The source's own word for the transaction, such as its GTID, for people; None for a bounded read."""
 
 
 class Outcome(enum.Enum):

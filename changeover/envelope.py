@@ -4,6 +4,7 @@ Existing readers of `debezium-json` read our topics. The bytes of a change are a
 alone, so a change that is read twice is written the same twice.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -32,26 +33,35 @@ def decode_key(table: Table, key: bytes) -> Row:
 def encode(change: Change, pipeline: str) -> bytes:
     """The change as a JSON envelope."""
     table = change.table
-    transaction = change.origin.transaction
-    return orjson.dumps(
-        {
-            "before": None if change.before is None else row_to_json(table, change.before),
-            "after": None if change.after is None else row_to_json(table, change.after),
-            "op": change.op,
-            "ts_ms": change.origin.at_ms,
-            "source": {
-                "connector": "changeover",
-                "name": pipeline,
-                "ts_ms": change.origin.at_ms,
-                "snapshot": "true" if change.op is Op.READ else "false",
-                "db": table.schema,
-                "table": table.name,
-                "sequence": change.version.text,
-                "gtid": transaction,
-            },
-            "transaction": None if transaction is None else {"id": transaction},
-        }
-    )
+    before = NULL if change.before is None else orjson.dumps(row_to_json(table, change.before))
+    after = NULL if change.after is None else orjson.dumps(row_to_json(table, change.after))
+    tail = _tail(pipeline, (table.schema, table.name), change.op, change.origin, change.version)
+    return b'{"before":%b,"after":%b,%b' % (before, after, tail)
+
+
+NULL = b"null"
+
+
+@lru_cache(maxsize=64)  # tables and operations of the few transactions and chunks that are written at a time
+def _tail(pipeline: str, table: tuple[str, str], op: Op, origin: Origin, version: Version) -> bytes:
+    """What stands behind the images, without the brace before it: alike for the rows of a transaction."""
+    transaction = origin.transaction
+    envelope = {
+        "op": op,
+        "ts_ms": origin.at_ms,
+        "source": {
+            "connector": "changeover",
+            "name": pipeline,
+            "ts_ms": origin.at_ms,
+            "snapshot": "true" if op is Op.READ else "false",
+            "db": table[0],
+            "table": table[1],
+            "sequence": version.text,
+            "gtid": transaction,
+        },
+        "transaction": None if transaction is None else {"id": transaction},
+    }
+    return orjson.dumps(envelope)[1:]
 
 
 def decode(table: Table, value: bytes) -> Change:
@@ -90,7 +100,13 @@ def _image(table: Table, found: Any, *, whole: bool) -> Row | None:  # noqa: ANN
     return row_from_json(table, found)
 
 
-JSON_TYPES: dict[Kind, type] = {Kind.INTEGER: int, Kind.FLOAT: float, Kind.DOUBLE: float}
+JSON_TYPES: dict[Kind, type] = {
+    Kind.INTEGER: int,
+    Kind.YEAR: int,
+    Kind.BIT: int,
+    Kind.FLOAT: float,
+    Kind.DOUBLE: float,
+}
 """Python's types of JSON values; text for the kinds not named."""
 
 

@@ -7,9 +7,9 @@ queue never counts as "no lag".
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from changeover.version import Version
 
@@ -38,28 +38,48 @@ class Watermark:
     ends: Offsets
 
 
-class AppliedThrough:
-    """Follows watermarks and committed offsets, and knows the last watermark that was passed."""
+MarkT = TypeVar("MarkT")
 
-    def __init__(self, watermark: Watermark | None = None) -> None:
-        self.watermark = watermark
-        self._ahead: deque[Watermark] = deque()
 
-    def expect(self, watermarks: Iterable[Watermark]) -> None:
-        """Take note of watermarks that lie ahead, in the log's order."""
-        self._ahead.extend(watermarks)
+class AppliedThrough(Generic[MarkT]):
+    """Follows marks and committed offsets, and knows the last mark that was passed.
+
+    A mark is a watermark, with whatever the log needs to find its way on behind it. It is `passed` by offsets
+    that are about to be committed, and counts only once that is durable: then it is to be settled.
+    """
+
+    def __init__(self, mark: MarkT) -> None:
+        self.mark = mark
+        """The last one that was passed, durably."""
+        self._ahead: deque[tuple[MarkT, Offsets]] = deque()
 
     @property
-    def seen(self) -> Version | None:
-        """The version of the last watermark taken note of."""
-        newest = self._ahead[-1] if self._ahead else self.watermark
-        return None if newest is None else newest.version
+    def newest(self) -> MarkT:
+        """The last mark taken note of."""
+        return self._ahead[-1][0] if self._ahead else self.mark
 
-    def advance(self, committed: Offsets) -> Watermark | None:
-        """The last watermark that `committed` has passed, together with all before it."""
-        while self._ahead and has_passed(committed, self._ahead[0].ends):
-            self.watermark = self._ahead.popleft()
-        return self.watermark
+    @property
+    def ahead(self) -> int:
+        """How many marks were taken note of and are not settled."""
+        return len(self._ahead)
+
+    def expect(self, mark: MarkT, ends: Offsets) -> None:
+        """Take note of a mark that lies ahead, in the log's order."""
+        self._ahead.append((mark, ends))
+
+    def passed(self, committed: Offsets) -> MarkT:
+        """The last mark that these offsets pass, together with all before it."""
+        mark = self.mark
+        for ahead, ends in self._ahead:
+            if not has_passed(committed, ends):
+                break
+            mark = ahead
+        return mark
+
+    def settle(self, mark: MarkT) -> None:
+        """That this mark was passed is durable."""
+        while self.mark != mark:
+            self.mark, _ = self._ahead.popleft()
 
 
 def has_passed(committed: Offsets, ends: Offsets) -> bool:

@@ -6,8 +6,10 @@ those states already, or later ones, stays as it is; a fresh one gets all that i
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from changeover.change import Change, Op
+from changeover.crashpoints import reach
 from changeover.decide import Outcome, newest_per_key
 from changeover.envelope import decode
 from changeover.errors import StartRefused
@@ -53,11 +55,12 @@ def starts_of(history: History, start: Start, tables: Collection[str] = ()) -> O
     return dict.fromkeys(firsts, start.offset)
 
 
-def replay(history: History, starts: Offsets, target: Target, batch_max: int) -> Replayed:
+def replay(history: History, starts: Offsets, target: Target[Any], batch_max: int) -> Replayed:
     """Apply all that the history has from the starts on."""
     done = Replayed()
     for records in history.read(starts, batch_max):
         outcomes = target.write(newest_per_key(writes_of(records)))
+        reach("replay.batch_written")
         stale = len(records) - sum(outcome is not Outcome.STALE for outcome in outcomes)
         done = Replayed(done.records + len(records), done.applied + len(records) - stale, done.stale + stale)
     return done

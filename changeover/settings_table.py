@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import BaseModel, SecretStr
 
 from changeover.settings import Settings
+from changeover.settings.credentials import credential_of, handed_over
 
 HIDDEN = "(hidden)"
 SECRET_OPTIONS = ("password", "secret", "key.pem")
@@ -42,6 +43,8 @@ def _rows(section: BaseModel, found: Mapping[str, Any], path: tuple[str, ...]) -
 
 def _origin(found: Mapping[str, Any], place: tuple[str, ...]) -> str:
     variable = "CHANGEOVER_" + "__".join(place).upper()
+    if place[-1] in handed_over(os.environ, [(place[0], place[-1])]).get(place[0], {}):
+        return f"credential {credential_of(place[0], place[-1])}"
     if variable in {name.upper() for name in os.environ}:
         return f"environment {variable}"
     return "file" if place[-1] in found else "default"
@@ -64,6 +67,8 @@ def _shown(name: str, value: object) -> str:
 
 
 def _shown_option(name: str, value: object) -> str:
+    if isinstance(value, BaseModel):
+        return str(value.model_dump(exclude_defaults=True))
     return HIDDEN if any(part in name for part in SECRET_OPTIONS) else str(value)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from changeover.log import Log
 from changeover.mysql.control import ControlSchema
 from changeover.mysql.imports import ImportBooks, TableProgress
+from changeover.mysql.orders import Order, OrderBook
 from changeover.progress import has_passed
 from changeover.version import Version
 
@@ -18,8 +19,13 @@ class Status:
     """A pipeline at one moment.
 
     `lag_ms` is the age of what the target has applied through, on the source's clock: all that was
-    committed longer ago than that is in the target. It never reads lower than the truth.
+    committed longer ago than that is in the target. It never reads lower than the truth. `now_ms` is that
+    clock.
     """
+
+    now_ms: int
+    orders: Sequence[Order]
+    """What parts are told: to rest, or to go no faster."""
 
     tables: Sequence[TableProgress]
     changes_captured: int
@@ -58,11 +64,14 @@ class Statuses:
         """The pipeline as it is now."""
         # The clock before the progress: what is applied in between makes lag read higher, never lower.
         now_ms = self._control.now_ms()
-        tables = self._books.progress() if self._control.exists() else []
+        is_made = self._control.exists()
+        tables = self._books.progress() if is_made else []
         group = self._log.progress_of(self._group)
         checkpoint = self._log.checkpoint()
         is_logged = bool(tables) and all(table.is_done for table in tables)
         return Status(
+            now_ms=now_ms,
+            orders=OrderBook(self._control).all() if is_made else [],
             tables=tables,
             changes_captured=checkpoint.changes if checkpoint else 0,
             records_applied=group.records,

@@ -12,6 +12,9 @@ ROW_MAX = 0xFFFF_FFFF
 ROW_OF_BINLOG = 1
 """The row part of a change read from the binlog: one per key and transaction."""
 
+ROW_OF_DIRECT_WRITE = 0
+"""The row part of the application's direct write: the binlog has the last word on its transaction."""
+
 TEXT_LENGTH = 32
 
 

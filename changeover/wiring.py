@@ -3,17 +3,36 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from changeover.errors import SettingsInvalid
+from changeover.errors import StartRefused
 from changeover.log import Log
-from changeover.log.kafka.client import Cluster
-from changeover.log.kafka.log import KafkaLog, make_log
-from changeover.log.kafka.topics import Topics, Wanted
 from changeover.log.sqlite import SQLiteLog
 from changeover.log.sqlite import check as check_log
-from changeover.settings import LogSettings, Settings, file_of
+from changeover.settings import Settings, path_in
 from changeover.table import Table
-from changeover.targets.sqlite import SQLiteTarget
-from changeover.targets.sqlite import check as check_target
+from changeover.targets.wiring import (
+    check_mapping,
+    check_target_of,
+    mapping_of,
+    open_target,
+    riak_access,
+    riak_options,
+)
+
+__all__ = [
+    "check_log_of",
+    "check_mapping",
+    "check_stores",
+    "check_target_of",
+    "complaints_about_topics",
+    "create_topics",
+    "has_checkpoint",
+    "has_log",
+    "mapping_of",
+    "open_log",
+    "open_target",
+    "riak_access",
+    "riak_options",
+]
 
 
 def open_log(settings: Settings, writer: str | None = None) -> Log:
@@ -22,12 +41,9 @@ def open_log(settings: Settings, writer: str | None = None) -> Log:
     `writer` names who appends beside capture: of two that have one name, the later fences the earlier.
     """
     if settings.log.servers:
-        return KafkaLog(
-            cluster_of(settings.log),
-            settings.pipeline,
-            writer=writer,
-            record_bytes_max=settings.log.record_bytes_max,
-        )
+        from changeover.log.kafka import wiring as kafka  # noqa: PLC0415 - who has no log there loads none of it
+
+        return kafka.open_log(settings, writer)
     return SQLiteLog(_log_file(settings), settings.pipeline, replay_window_h=settings.log.replay_window_h)
 
 
@@ -36,17 +52,19 @@ def has_log(settings: Settings) -> bool:
     return settings.log.servers is not None or _log_file(settings).exists()
 
 
+def require_log(settings: Settings) -> None:
+    """Return if the pipeline has begun, else raise `StartRefused`; makes nothing."""
+    if not has_log(settings):
+        message = f"pipeline {settings.pipeline} has not begun: there is no log yet"
+        raise StartRefused(message, hint="Start it with `changeover run`.")
+
+
 def has_checkpoint(settings: Settings) -> bool:
     """Whether capture has begun, so that it goes on from its checkpoint."""
     if not has_log(settings):
         return False
     with open_log(settings) as log:
         return log.checkpoint() is not None
-
-
-def open_target(settings: Settings) -> SQLiteTarget:
-    """The pipeline's target, made if it is not there."""
-    return SQLiteTarget(_target_file(settings), settings.pipeline, adopt=settings.target.adopt)
 
 
 def check_stores(settings: Settings) -> None:
@@ -63,51 +81,19 @@ def check_log_of(settings: Settings) -> None:
         check_log(_log_file(settings), settings.pipeline)
 
 
-def check_target_of(settings: Settings) -> None:
-    """As `check_stores`, for the target alone."""
-    check_target(_target_file(settings), settings.pipeline, adopt=settings.target.adopt)
-
-
 def create_topics(settings: Settings, tables: Sequence[Table]) -> list[str]:
     """Make the topics that are missing; their names."""
-    return make_log(cluster_of(settings.log), settings.pipeline, tables, wanted_topics(settings.log))
+    from changeover.log.kafka import wiring as kafka  # noqa: PLC0415 - as in open_log
+
+    return kafka.create_topics(settings, tables)
 
 
 def complaints_about_topics(settings: Settings, tables: Sequence[Table]) -> list[str]:
     """What is wrong with the topics, one line each."""
-    topics = Topics(cluster_of(settings.log), settings.pipeline)
-    return topics.complaints(tables, wanted_topics(settings.log))
+    from changeover.log.kafka import wiring as kafka  # noqa: PLC0415 - as in open_log
 
-
-def cluster_of(log: LogSettings) -> Cluster:
-    """The Kafka cluster of the settings; `SettingsInvalid` where the log is none."""
-    if log.servers is None:
-        message = f"log.url is {log.url!r}, which is no Kafka cluster"
-        raise SettingsInvalid(message, hint="Topics are for kafka://host:port; a SQLite log makes its own.")
-    return Cluster(servers=log.servers, options=log.client_options())
-
-
-def wanted_topics(log: LogSettings) -> Wanted:
-    """What the settings want the topics to be like."""
-    return Wanted(
-        partitions=log.partitions,
-        replication=log.replication,
-        min_insync=log.min_insync,
-        replay_window_h=log.replay_window_h,
-    )
+    return kafka.complaints_about_topics(settings, tables)
 
 
 def _log_file(settings: Settings) -> Path:
-    return _path(settings.log.url, "log.url", "sqlite:FILE or kafka://host:port")
-
-
-def _target_file(settings: Settings) -> Path:
-    return _path(settings.target.url, "target.url", "sqlite:FILE")
-
-
-def _path(url: str, setting: str, kinds: str) -> Path:
-    path = file_of(url)
-    if path is None:
-        message = f"{setting} is {url!r}, which names no kind of store there is"
-        raise SettingsInvalid(message, hint=f"This release has {kinds}.")
-    return path
+    return path_in(settings.log.url, "log.url", "sqlite:FILE or kafka://host:port")

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from changeover.settings import Settings
+from changeover.settings import Settings, TableMappingSettings
 
 HEAD = """# Settings
 
 One TOML file, `changeover.toml` by default. Each setting can be given by the environment too, which goes
 over the file: `[source] password` as `CHANGEOVER_SOURCE__PASSWORD`. An unknown setting is an error.
-`changeover config show` lists all with their values and origins. `make settings` generates this page.
+`changeover config show` lists all with their values and origins. `make pages` generates this page.
 """
 
 
@@ -26,6 +26,9 @@ def page() -> str:
             lines += ["", f"## [{name}]", "", f"{section.__doc__}", ""]
             lines += ["| setting | default | meaning |", "|---|---|---|"]
             lines += [_row(section, inner) for inner in section.model_fields]
+    lines += ["", '## [mapping.tables."schema.table"]', "", f"{TableMappingSettings.__doc__}", ""]
+    lines += ["| setting | default | meaning |", "|---|---|---|"]
+    lines += [_row(TableMappingSettings, inner) for inner in TableMappingSettings.model_fields]
     return "\n".join(lines) + "\n"
 
 
@@ -36,7 +39,7 @@ def _section(annotation: object) -> type[BaseModel] | None:
 def _row(section: type[BaseModel], name: str) -> str:
     field = section.model_fields[name]
     default = None if field.is_required() else field.get_default(call_default_factory=True)
-    given = "" if default in (None, (), {}) else f"`{default}`"
+    given = "" if default in (None, (), {}, "") else f"`{default}`"
     shown = "required" if field.is_required() else given
     return f"| `{name}` | {shown} | {(field.description or '').replace('|', chr(92) + '|')} |"
 

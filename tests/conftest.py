@@ -1,11 +1,17 @@
-"""What all tests share: how hypothesis runs, and one private MariaDB for those that need a server."""
+"""What all tests share: how hypothesis runs, and a private server of each kind for those that need one."""
 
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
+from changeover.demo.mysql8 import PrivateMySQL
 from changeover.demo.server import PrivateMariaDB
+from changeover.demo.sql import SQLServer
+from tests.support.odd_servers import PrivateMySQL57
+
+# An assertion of a contract that fails then shows its values, as one in a test file does.
+pytest.register_assert_rewrite("tests.contracts")
 
 # Without a deadline for a single example, since machines of CI are slow now and then.
 settings.register_profile("changeover", deadline=None, print_blob=True)
@@ -16,3 +22,22 @@ settings.load_profile("changeover")
 def mariadb() -> Iterator[PrivateMariaDB]:
     with PrivateMariaDB() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def mysql() -> Iterator[PrivateMySQL]:
+    with PrivateMySQL() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mysql57() -> Iterator[PrivateMySQL57]:
+    with PrivateMySQL57() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=["mariadb", "mysql"])
+def either(request: pytest.FixtureRequest) -> SQLServer:
+    """Each of the two, for what must be alike on both."""
+    found: SQLServer = request.getfixturevalue(request.param)
+    return found

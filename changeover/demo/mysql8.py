@@ -58,6 +58,9 @@ OPTIONS: Mapping[str, str] = {
 FOREVER = frozenset({"innodb_data_file_path", "innodb_page_size", "lower_case_table_names"})
 """Options that a data folder gets when it is initialised and keeps: a copy would be of the wrong kind."""
 
+INITIAL = ("innodb_log_file_size", "mysqlx")
+"""Options that are to hold while a data folder is initialised, too."""
+
 ACCOUNTS = """\
 SET sql_log_bin = 0;
 ALTER USER root@localhost IDENTIFIED WITH mysql_native_password BY '{password}';
@@ -80,57 +83,61 @@ class PrivateMySQL(SQLServer):
     """
 
     program = "mysqld"
+    version = VERSION
     defaults = OPTIONS
     accounts = ACCOUNTS
 
     def _make_data(self, data: Path, log: Path) -> None:
         chosen = {name: value for name, value in self.options.items() if name in FOREVER}
         if chosen:
-            _initialise(data, chosen, log)
+            self._initialise(data, chosen, log)
         else:
             # 90 MB, of which 40 MB are not zeros.
-            copy = ["cp", "--archive", "--sparse=always", str(_template()), str(data)]
+            copy = ["cp", "--archive", "--sparse=always", str(self._template()), str(data)]
             run(copy, log, to="copy MySQL's data folder")
 
     def _command(self) -> list[str]:
         # At the first start root gets its password, before anybody is let in.
         first = [f"--init-file={self._accounts}"] if self._accounts.exists() else []
-        return _mysqld(*self._arguments(), *first)
+        return self._mysqld(*self._arguments(), *first)
 
+    @property
+    def _home(self) -> Path:
+        """The folder with MySQL's programs."""
+        home = cached(f"mysql-{self.version}")
+        if not (home / "bin" / "mysqld").exists():
+            raise MySQLNotFound(f"there is no MySQL in {home}")
+        return home
 
-def _home() -> Path:
-    """The folder with MySQL's programs."""
-    home = cached(f"mysql-{VERSION}")
-    if not (home / "bin" / "mysqld").exists():
-        raise MySQLNotFound(f"there is no MySQL in {home}")
-    return home
+    def _mysqld(self, *arguments: str) -> list[str]:
+        home = self._home
+        return [
+            "env",
+            f"LD_LIBRARY_PATH={home / 'lib'}:{home / 'bin'}",  # its OpenSSL is in the archive
+            str(home / "bin" / "mysqld"),
+            "--no-defaults",  # must come first
+            f"--basedir={home}",
+            f"--lc-messages-dir={home / 'share'}",
+            *arguments,
+        ]
 
+    def _template(self) -> Path:
+        """An initialised data folder, made by the first who needs it while the others wait."""
+        template = self._home.with_name(f"{self._home.name}-data")
+        with _alone(template.with_name(f"{template.name}.lock")):
+            if not template.exists():
+                half = template.with_name(f"{template.name}.half")
+                shutil.rmtree(half, ignore_errors=True)  # of one that was killed
+                self._initialise(half, {}, template.with_name(f"{template.name}.log"))
+                (half / "auto.cnf").unlink()  # the server_uuid: each copy makes one of its own
+                half.rename(template)
+        return template
 
-def _mysqld(*arguments: str) -> list[str]:
-    home = _home()
-    return [
-        "env",
-        f"LD_LIBRARY_PATH={home / 'lib'}:{home / 'bin'}",  # the OpenSSL of its time, which is in the archive
-        str(home / "bin" / "mysqld"),
-        "--no-defaults",  # must come first
-        f"--basedir={home}",
-        f"--lc-messages-dir={home / 'share'}",
-        *arguments,
-    ]
-
-
-def _template() -> Path:
-    """An initialised data folder, made by the first who needs it while the others wait."""
-    home = _home()
-    template = home.with_name(f"{home.name}-data")
-    with _alone(template.with_name(f"{template.name}.lock")):
-        if not template.exists():
-            half = template.with_name(f"{template.name}.half")
-            shutil.rmtree(half, ignore_errors=True)  # of one that was killed
-            _initialise(half, {}, template.with_name(f"{template.name}.log"))
-            (half / "auto.cnf").unlink()  # the server_uuid: each copy makes one of its own
-            half.rename(template)
-    return template
+    def _initialise(self, data: Path, options: Mapping[str, str], log: Path) -> None:
+        needed = {name: self.defaults[name] for name in INITIAL if name in self.defaults}
+        initial = arguments_of({**SAME_USER, "datadir": data, "tmpdir": data.parent, **needed, **options})
+        # Insecure: with the password, it would be in the copies, or in an argument list.
+        run(self._mysqld("--initialize-insecure", *initial), log, to="make MySQL's data folder")
 
 
 @contextmanager
@@ -139,10 +146,3 @@ def _alone(path: Path) -> Iterator[None]:
     with path.open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _initialise(data: Path, options: Mapping[str, str], log: Path) -> None:
-    needed = {name: OPTIONS[name] for name in ("innodb_log_file_size", "mysqlx")}
-    initial = arguments_of({**SAME_USER, "datadir": data, **needed, **options})
-    # Insecure: with the password, it would be in the copies, or in an argument list.
-    run(_mysqld("--initialize-insecure", *initial), log, to="make MySQL's data folder")

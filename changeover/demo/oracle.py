@@ -1,4 +1,4 @@
-"""The oracle: tells whether the SQLite target holds what the MariaDB source holds, to the last byte.
+"""The oracle: tells whether the target holds what the MariaDB source holds, to the last byte.
 
 It judges the rest of the product, so it shares no code with it: it imports the standard library and PyMySQL
 only, and reads both sides by itself. Each value becomes a *cell*, a text that shows its kind and its exact
@@ -14,8 +14,8 @@ bytes, and two values are the same if their cells are:
 | `absent` | the target's table has no such column |
 
 The source makes its cells from the server's own text of a value (CAST AS CHAR) and HEX, in UTC; the target
-from SQLite's typeof and hex. So 1 is not '1', 0.0 is not -0.0, and 'a' is not 'a '. Tables and columns that
-only the target has are not looked at.
+from SQLite's typeof and hex, or from an object's JSON (`oracle_riak.py`). So 1 is not '1', 0.0 is not -0.0,
+and 'a' is not 'a '. Tables and columns that only the target has are not looked at.
 
 Each side is read in one snapshot, but the two are not of one moment: let the writers stop and the target
 catch up before comparing.
@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from pymysql.connections import Connection
@@ -93,22 +93,35 @@ class Comparison:
     difference_count: int
 
 
+class Target(Protocol):
+    """The other side, in one snapshot or at rest."""
+
+    def rows(self, table: "Table") -> Iterator[Rows]:
+        """The cells of each of the table's rows, some at a time, in any order."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
 def compare(
-    connection: "Connection[Any]", schema: str, tables: Sequence[str], target_file: Path
+    connection: "Connection[Any]", schema: str, tables: Sequence[str], target: Path | Target
 ) -> Comparison:
-    """Every difference between the source's tables and the target file's tables of the same names.
+    """Every difference between the source's tables and the target's of the same names.
+
+    `target` is a SQLite file, or another side, which is closed at the end.
 
     `connection` is a plain PyMySQL connection in which no transaction is open; its session is left as it was.
     A table that the target lacks is one without rows. Raises `Uncomparable` for a table that the source
     lacks, that has no primary key, or a column of a type that the oracle does not know.
     """
     ledger = _Ledger()
-    with _source_snapshot(connection), closing(_open_target(target_file)) as target:
+    other = _SQLite(target) if isinstance(target, Path) else target
+    with _source_snapshot(connection), closing(other):
         for name in tables:
             table = _read_table(connection, schema, name)
             # Closed before the snapshot ends: the source's rows are streamed over the same connection.
             with closing(_source_rows(connection, schema, table)) as source_rows:
-                _compare_table(table, source_rows, _target_rows(target, table), ledger)
+                _compare_table(table, source_rows, other.rows(table), ledger)
     return Comparison(
         rows_source=ledger.rows_source,
         rows_target=ledger.rows_target,
@@ -118,20 +131,22 @@ def compare(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Column:
+class Column:
+    """A column of a source table."""
+
     name: str
     data_type: str
     is_unsigned_bigint: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Table:
+class Table:
     """A source table. In a row's cells the `exact` columns come first, then the `reals`."""
 
     name: str
-    key: tuple[_Column, ...]
-    exact: tuple[_Column, ...]
-    reals: tuple[_Column, ...]
+    key: tuple[Column, ...]
+    exact: tuple[Column, ...]
+    reals: tuple[Column, ...]
 
 
 @dataclass(slots=True)
@@ -143,14 +158,14 @@ class _Ledger:
     differences: list[Difference] = field(default_factory=list)
     count: int = 0
 
-    def add(self, table: _Table, key: Key, kind: DifferenceKind, columns: tuple[str, ...] = ()) -> None:
+    def add(self, table: Table, key: Key, kind: DifferenceKind, columns: tuple[str, ...] = ()) -> None:
         self.count += 1
         if len(self.differences) < DIFFERENCES_KEPT_MAX:
             values = tuple(map(_value, key.split(",")))
             self.differences.append(Difference(table=table.name, key=values, kind=kind, columns=columns))
 
 
-def _compare_table(table: _Table, source: Iterator[Rows], target: Iterator[Rows], ledger: _Ledger) -> None:
+def _compare_table(table: Table, source: Iterator[Rows], target: Iterator[Rows], ledger: _Ledger) -> None:
     """Read both sides in step, and hold a row only until its partner from the other side has come.
 
     Both come in key order, so few are held. Where the orders disagree (a text key's collation) more are: at
@@ -177,7 +192,7 @@ def _compare_table(table: _Table, source: Iterator[Rows], target: Iterator[Rows]
 
 
 def _settle(
-    table: _Table, from_source: dict[Key, Cells], from_target: dict[Key, Cells], ledger: _Ledger
+    table: Table, from_source: dict[Key, Cells], from_target: dict[Key, Cells], ledger: _Ledger
 ) -> None:
     """Compare the rows that both sides have, and let go of them."""
     for key in from_source.keys() & from_target.keys():
@@ -187,7 +202,7 @@ def _settle(
             ledger.add(table, key, DifferenceKind.DIFFERENT, columns)
 
 
-def _columns_that_differ(table: _Table, expected: Cells, found: Cells) -> tuple[str, ...]:
+def _columns_that_differ(table: Table, expected: Cells, found: Cells) -> tuple[str, ...]:
     names = (column.name for column in (*table.exact, *table.reals))
     cells = zip(names, expected.split(","), found.split(","), strict=True)
     return tuple(name for name, one, other in cells if one != other)
@@ -232,7 +247,7 @@ def _source_snapshot(connection: "Connection[Any]") -> Iterator[None]:
             cursor.execute("SET SESSION time_zone = %s, SESSION sql_mode = %s", before)
 
 
-def _read_table(connection: "Connection[Any]", schema: str, name: str) -> _Table:
+def _read_table(connection: "Connection[Any]", schema: str, name: str) -> Table:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT column_name, LOWER(data_type), LOWER(column_type) FROM information_schema.columns"
@@ -250,22 +265,22 @@ def _read_table(connection: "Connection[Any]", schema: str, name: str) -> _Table
     if not key or set(key) & set(reals):
         raise Uncomparable(f"{schema}.{name} is not there, or has no primary key of exact values")
     exact = tuple(column for column in columns.values() if column not in reals)
-    return _Table(name=name, key=key, exact=exact, reals=reals)
+    return Table(name=name, key=key, exact=exact, reals=reals)
 
 
-def _column(table: str, name: str, data_type: str, column_type: str) -> _Column:
+def _column(table: str, name: str, data_type: str, column_type: str) -> Column:
     if data_type not in INTEGERS | PRINTED | TEXTS | BYTES | REALS:
         raise Uncomparable(f"{table}.{name} is of the type {data_type}, which the oracle does not know")
     is_unsigned_bigint = data_type == "bigint" and "unsigned" in column_type
-    return _Column(name=name, data_type=data_type, is_unsigned_bigint=is_unsigned_bigint)
+    return Column(name=name, data_type=data_type, is_unsigned_bigint=is_unsigned_bigint)
 
 
-def _source_rows(connection: "Connection[Any]", schema: str, table: _Table) -> Generator[Rows, None, None]:
+def _source_rows(connection: "Connection[Any]", schema: str, table: Table) -> Generator[Rows, None, None]:
     # The server joins the cells: PyMySQL takes as long for one column as for the whole row then.
     expressions = [_joined_at_source(table.key), _joined_at_source(table.exact)]
     expressions += map(_real_at_source, table.reals)
     order = ", ".join(_quoted(column.name) for column in table.key)
-    encoders = [_bits32 if column.data_type == "float" else _bits64 for column in table.reals]
+    encoders = [bits32 if column.data_type == "float" else bits64 for column in table.reals]
     with connection.cursor(SSCursor) as cursor:
         cursor.execute(
             f"SELECT {', '.join(expressions)} FROM {_quoted(schema)}.{_quoted(table.name)} ORDER BY {order}"
@@ -283,12 +298,12 @@ def _source_row(row: tuple[Any, ...], encoders: Sequence[Callable[[float], str]]
     return key, ",".join((cells, *encoded))
 
 
-def _joined_at_source(columns: Sequence[_Column]) -> str:
+def _joined_at_source(columns: Sequence[Column]) -> str:
     separator = ", ',', "  # not CONCAT_WS, which drops a part that is NULL
     return f"CONCAT({separator.join(map(_cell_at_source, columns))})"
 
 
-def _cell_at_source(column: _Column) -> str:
+def _cell_at_source(column: Column) -> str:
     name = _quoted(column.name)
     printed = f"CAST({name} AS CHAR)"
     if column.is_unsigned_bigint:
@@ -304,7 +319,7 @@ def _cell_at_source(column: _Column) -> str:
     return f"IF({name} IS NULL, 'n', {cell})"
 
 
-def _real_at_source(column: _Column) -> str:
+def _real_at_source(column: Column) -> str:
     # MariaDB prints a FLOAT with 6 digits, where up to 9 count; as a DOUBLE it prints all. Measured on 2,989
     # floats and doubles of random bits, the extremes among them: each text gives back the same bits.
     return f"CAST({_quoted(column.name)} * 1e0 AS CHAR)"
@@ -318,37 +333,42 @@ def _quoted(name: str) -> str:
 # -- the target --------------------------------------------------------------------------------------------
 
 
-def _open_target(target_file: Path) -> sqlite3.Connection:
-    """A connection that cannot change the target, in one snapshot of it."""
-    address = f"file:{quote(str(target_file.absolute()))}?mode=ro"
-    target = sqlite3.connect(address, uri=True, isolation_level=None)
-    target.create_function("bits64", 1, _bits64, deterministic=True)
-    target.create_function("bits32", 1, _bits32, deterministic=True)
-    target.execute("BEGIN")
-    return target
+class _SQLite:
+    """A SQLite file by a connection that cannot change it, in one snapshot."""
+
+    def __init__(self, file: Path) -> None:
+        address = f"file:{quote(str(file.absolute()))}?mode=ro"
+        self._file = sqlite3.connect(address, uri=True, isolation_level=None)
+        self._file.create_function("bits64", 1, bits64, deterministic=True)
+        self._file.create_function("bits32", 1, bits32, deterministic=True)
+        self._file.execute("BEGIN")
+
+    def rows(self, table: Table) -> Iterator[Rows]:
+        # Asked for first: what is not there is a finding, not an error.
+        names = self._file.execute("SELECT name FROM pragma_table_xinfo(?)", (table.name,))
+        held = {name for (name,) in names}
+        key = [column.name for column in table.key]
+        if not held:
+            return
+        if not held.issuperset(key):
+            raise Uncomparable(f"the target's table {table.name} lacks a column of the key {key}")
+        columns = (table.key, (*table.exact, *table.reals))
+        expressions = ", ".join(_joined_at_target(some, held) for some in columns)
+        order = ", ".join(map(_quoted, key))
+        cursor = self._file.execute(f"SELECT {expressions} FROM {_quoted(table.name)} ORDER BY {order}")
+        while rows := cursor.fetchmany(ROWS_PER_BATCH):
+            yield rows
+
+    def close(self) -> None:
+        self._file.close()
 
 
-def _target_rows(target: sqlite3.Connection, table: _Table) -> Iterator[Rows]:
-    # Asked for first: what is not there is a finding, not an error.
-    held = {name for (name,) in target.execute("SELECT name FROM pragma_table_xinfo(?)", (table.name,))}
-    key = [column.name for column in table.key]
-    if not held:
-        return
-    if not held.issuperset(key):
-        raise Uncomparable(f"the target's table {table.name} lacks a column of the key {key}")
-    expressions = (_joined_at_target(columns, held) for columns in (table.key, (*table.exact, *table.reals)))
-    order = ", ".join(map(_quoted, key))
-    cursor = target.execute(f"SELECT {', '.join(expressions)} FROM {_quoted(table.name)} ORDER BY {order}")
-    while rows := cursor.fetchmany(ROWS_PER_BATCH):
-        yield rows
-
-
-def _joined_at_target(columns: Sequence[_Column], held: set[str]) -> str:
+def _joined_at_target(columns: Sequence[Column], held: set[str]) -> str:
     cells = (_cell_at_target(column) if column.name in held else "'absent'" for column in columns)
     return " || ',' || ".join(cells)
 
 
-def _cell_at_target(column: _Column) -> str:
+def _cell_at_target(column: Column) -> str:
     name = _quoted(column.name)
     bits = "bits32" if column.data_type == "float" else "bits64"
     return (
@@ -360,12 +380,14 @@ def _cell_at_target(column: _Column) -> str:
 # -- both --------------------------------------------------------------------------------------------------
 
 
-def _bits64(number: float) -> str:
+def bits64(number: float) -> str:
+    """The cell of a REAL."""
     return f"r{struct.pack('>d', number).hex()}"
 
 
-def _bits32(number: float) -> str:
+def bits32(number: float) -> str:
+    """The cell of a REAL in a FLOAT column."""
     try:
         return f"r{struct.pack('>f', number).hex()}"
     except OverflowError:  # no float32 is so large; all 8 bytes differ from any 4
-        return _bits64(number)
+        return bits64(number)

@@ -144,6 +144,8 @@ class PrivateServer(ABC):
         """Halt the server where it is: connections stay open and nobody answers."""
         if self._process is not None:
             self._process.send_signal(signal.SIGSTOP)
+            # A signal is on its way for a while: what is asked right behind it might still be answered.
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let a paused server go on."""

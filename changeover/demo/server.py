@@ -58,6 +58,8 @@ class PrivateMariaDB(SQLServer):
         initial = {
             **SAME_USER,
             "datadir": data,
+            # Not the machine's: a server that starts removes all temporary tables there, somebody else's too.
+            "tmpdir": data.parent,
             "extra_file": self._accounts,
             "innodb_log_file_size": self.options.get("innodb_log_file_size", OPTIONS["innodb_log_file_size"]),
         }

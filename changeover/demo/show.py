@@ -29,6 +29,7 @@ class Show:
         self._next_line_s = 0.0
         self._events: list[Text] = []
         self._figures: Mapping[str, str] = {}
+        self._doing = ""
         self._copied = Progress(
             TextColumn("{task.description:<22}"),
             BarColumn(bar_width=40),
@@ -55,11 +56,17 @@ class Show:
 
     def event(self, text: str) -> None:
         """Something happened that the reader should know."""
-        line = f"{time.monotonic() - self._began_s:6.1f} s  {text}"
+        line = self._timed(text)
         if self._console.is_terminal:
             self._events.append(Text(line))
         else:
             self._print(line)
+
+    def doing(self, text: str) -> None:
+        """What takes its time now: on a terminal it stands beside the clock until something else does."""
+        self._doing = text
+        if not self._console.is_terminal:
+            self._print(self._timed(f"{text} …"))
 
     def filled(self, done: int, total: int) -> None:
         """The sample database grows."""
@@ -78,10 +85,10 @@ class Show:
             copied = f"rows copied {now.rows_copied:,} of {total}"
             wait = f" (ETA {eta:.0f} s)" if eta and not now.is_import_logged else ""
             figures = ", ".join(f"{name} {value}" for name, value in self._figures.items())
-            self._print(f"{time.monotonic() - self._began_s:6.1f} s  {copied}{wait}, {figures}")
+            self._print(self._timed(f"{copied}{wait}, {figures}"))
 
     def result(self, title: str, rows: Mapping[str, str]) -> None:
-        """The table at the end."""
+        """A table of what came out, under the events that led to it."""
         grid = Grid(title=title, show_header=False)
         grid.add_column(justify="left")
         grid.add_column(justify="right")
@@ -89,13 +96,19 @@ class Show:
             grid.add_row(name, value)
         for event in self._events:
             self._console.print(event)
+        self._events.clear()  # there may be another table after this one
         self._console.print(grid)
 
     def _picture(self) -> Group:
         figures = Grid.grid(padding=(0, 3))
         figures.add_row(*self._figures.keys())
         figures.add_row(*(Text(value, style="bold") for value in self._figures.values()))
-        return Group(*self._events[-EVENTS_SHOWN:], Text(), self._copied, Text(), figures)
+        bars = () if self._doing else (self._copied, Text(), figures)
+        clock = Text(self._timed(f"{self._doing} …" if self._doing else ""), style="dim")
+        return Group(*self._events[-EVENTS_SHOWN:], Text(), *bars, clock)
+
+    def _timed(self, text: str) -> str:
+        return f"{time.monotonic() - self._began_s:6.1f} s  {text}"
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, soft_wrap=True)

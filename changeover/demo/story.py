@@ -1,28 +1,30 @@
 """The demo: a database that is being written to moves, with kills in the middle, and comes out equal."""
 
-import enum
-import json
 import os
 import signal
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TextIO
+from typing import TextIO
 
 from rich.console import Console
 
 from changeover.daemon import configure_logging
-from changeover.demo import oracle, records
+from changeover.demo import records, takeover
 from changeover.demo.broker import PrivateKafka
+from changeover.demo.destination import Destination, into_riak, into_sqlite
+from changeover.demo.ending import compare, end_of_move, end_of_way
+from changeover.demo.load import Writer, writing
+from changeover.demo.plan import DemoLog, DemoTarget, Plan
+from changeover.demo.practice import Practice, practice
 from changeover.demo.server import PrivateMariaDB
 from changeover.demo.show import Show
+from changeover.doctor.riak import riak_findings
 from changeover.errors import ChangeoverError
+from changeover.finding import refusals
 from changeover.mysql.bounded import BoundedReader
 from changeover.mysql.catalog import captured_tables
 from changeover.mysql.connection import Connection
@@ -33,7 +35,7 @@ from changeover.supervisor import Supervisor, parts_of
 from changeover.wiring import create_topics, open_log
 
 SETTINGS = """
-pipeline = "demo"
+pipeline = "{pipeline}"
 
 [source]
 url = "mysql://{user}@127.0.0.1:{port}"
@@ -47,7 +49,8 @@ replication = 1
 min_insync = 1
 
 [target]
-url = "sqlite:records.db"
+{target}
+{more}
 """
 
 POLL_S = 0.1
@@ -56,26 +59,6 @@ IN_STEP_MS_MAX = 1_000
 
 IMPORT_WAIT_S_MAX = 300.0
 DRAIN_WAIT_S_MAX = 120.0
-WRITER_WAIT_S_MAX = 30.0
-
-
-class DemoLog(enum.StrEnum):
-    """Where the demo's changes go on their way."""
-
-    SQLITE = "sqlite"
-    KAFKA = "kafka"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What the demo does."""
-
-    rows: int
-    rate: int
-    steady_s: float
-    seed: int
-    log: DemoLog
-    keep: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,35 +89,54 @@ def tell(plan: Plan, console: Console) -> bool:
         Show(console) as show,
         PrivateMariaDB() as server,
         _log(plan.log, show) as log_url,
+        _into(plan, show) as destination,
     ):
         show.event(f"a private MariaDB runs on port {server.port}; everything else is in {folder}")
         _fill(server, plan, show)
-        settings, config = _settings(server, folder, log_url)
+        settings, config = _settings(server, folder, log_url, destination, plan)
         if plan.log is DemoLog.KAFKA:
             _make_topics(settings, show)
+        if plan.target is DemoTarget.RIAK:
+            _prove(settings, show)
         with (
             (folder / "daemons.log").open("a") as output,
-            _writer(server, plan) as writer,
+            writing(server, seed=plan.seed, rate=plan.rate) as writer,
             _pipeline(settings, config, output) as supervisor,
             Connection(settings.source) as connection,
             open_log(settings) as log,
         ):
             statuses = Statuses(ControlSchema(connection, settings.pipeline), log, settings.consumer.group)
-            story = Story(plan, show, supervisor, statuses, writer)
-            story.until_steady()
-            written = story.stop_writer()
-            last = story.drain(BoundedReader(connection, settings.pipeline, "demo"))
-        show.event("every row of every table is compared both ways by the oracle")
-        compared = _compare(server, folder)
-        _end(show, last, written, story, compared)
-        return compared.difference_count == 0
+            control = ControlSchema(connection, settings.pipeline)
+            with practice(config) as people:
+                story = Story(plan, show, supervisor, statuses, writer)
+                if plan.takes_over:
+                    story.until_begun()
+                    _open(server, people, show)
+                story.until_steady()
+                written = story.stop_writer()
+                last = story.drain(BoundedReader(connection, settings.pipeline, "demo"))
+                show.event("every row of every table is compared both ways by the oracle")
+                show.doing("comparing")
+                compared = compare(server, destination.side(folder))
+                is_equal = end_of_move(
+                    show, last, written, kills=story.kills, lags_ms=story.lags_ms, compared=compared
+                )
+                if not plan.takes_over:
+                    show.event("the application's part is left out: it is told with the file log and SQLite")
+                    return is_equal
+                way = takeover.Takeover(settings, log, control, practice=people, show=show, tend=story.tend)
+                way.into_new(folder / "records.db")
+                people.close()
+            supervisor.stop()
+            way.finish(folder)
+        return end_of_way(server, folder / "records.db", show, way.took, people.books) and is_equal
 
 
 class Story:
     """The middle of the demo, while everything runs; `kills` and `lags_ms` are what it counts on its way."""
 
     def __init__(
-        self, plan: Plan, show: Show, supervisor: Supervisor, statuses: Statuses, writer: "Writer"
+        self, plan: Plan, show: Show, supervisor: Supervisor, statuses: Statuses, writer: Writer
     ) -> None:
         self.kills: list[str] = []
         self.lags_ms: list[int] = []
@@ -144,6 +146,19 @@ class Story:
         self._statuses = statuses
         self._writer = writer
         self._to_kill = list(KILLS)
+
+    def until_begun(self) -> None:
+        """Wait until the import has begun, so that all books are there."""
+        for now in self._watch(IMPORT_WAIT_S_MAX):
+            if now.rows_total:
+                return
+
+    def tend(self) -> None:
+        """Bring back what has ended; raise if a part has given up."""
+        self._supervisor.poll()
+        for part in self._supervisor.failed():
+            message = f"{part.name} has stopped with exit status {part.exit_status}"
+            raise DemoFailed(message, hint="Its last lines are in daemons.log; run with --keep to keep it.")
 
     def until_steady(self) -> None:
         """Copy everything and catch up, with kills on the way, then stay in step for a while."""
@@ -180,12 +195,7 @@ class Story:
     def _watch(self, s_max: float) -> Iterator[Status]:
         deadline = time.monotonic() + s_max
         while time.monotonic() < deadline:
-            self._supervisor.poll()
-            for part in self._supervisor.failed():
-                message = f"{part.name} has stopped with exit status {part.exit_status}"
-                raise DemoFailed(
-                    message, hint="Its last lines are in daemons.log; run with --keep to keep it."
-                )
+            self.tend()
             now = self._statuses.now()
             self._show.status(now, self._writer.transactions())
             yield now
@@ -212,57 +222,6 @@ class Story:
             self._to_kill.pop(0)
 
 
-class Writer:
-    """The process that keeps writing to the sample database."""
-
-    def __init__(self, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
-        self._process = process
-        self._output = output
-        self._heard = b""
-        self._totals: dict[str, int] = {"transactions": 0}
-        os.set_blocking(output.fileno(), False)
-
-    def transactions(self) -> int:
-        """How many transactions it has committed, as of its last word."""
-        self._listen()
-        return self._totals["transactions"]
-
-    def stop(self) -> dict[str, int]:
-        """Have it finish its transaction and end; its totals."""
-        self._process.terminate()
-        self._process.wait(WRITER_WAIT_S_MAX)
-        self._listen()
-        if self._process.returncode != 0:
-            message = f"the writer ended with exit status {self._process.returncode}"
-            raise DemoFailed(message)
-        return self._totals
-
-    def _listen(self) -> None:
-        with suppress(BlockingIOError):
-            while some := os.read(self._output.fileno(), 65_536):
-                self._heard += some
-        *lines, self._heard = self._heard.split(b"\n")
-        if lines:
-            self._totals = json.loads(lines[-1])
-
-
-@contextmanager
-def _writer(server: PrivateMariaDB, plan: Plan) -> Iterator[Writer]:
-    arguments = ["--host", server.host, "--port", str(server.port), "--user", server.user]
-    arguments += ["--seed", str(plan.seed), "--rate", str(plan.rate), "--progress"]
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "changeover.demo.writer", *arguments],
-        stdout=subprocess.PIPE,
-        env=os.environ | {"CHANGEOVER_DEMO_PASSWORD": server.password},
-    )
-    assert process.stdout is not None  # noqa: S101 - it was made with a pipe
-    try:
-        yield Writer(process, process.stdout)
-    finally:
-        process.kill()
-        process.wait()
-
-
 @contextmanager
 def _pipeline(settings: Settings, config: Path, output: TextIO) -> Iterator[Supervisor]:
     configure_logging(output)  # the supervisor's lines beside those of its daemons
@@ -287,6 +246,8 @@ def _fill(server: PrivateMariaDB, plan: Plan, show: Show) -> None:
     connection = server.connect()
     records.create(connection)
     records.fill(connection, plan.rows, plan.seed, on_progress=show.filled)
+    if plan.takes_over:
+        takeover.prepare(connection, server.password)
     connection.close()
     show.event(f"the sample database {records.SCHEMA} has at least {plan.rows:,} rows")
 
@@ -302,47 +263,43 @@ def _log(log: DemoLog, show: Show) -> Iterator[str]:
         yield f"kafka://{broker.bootstrap}"
 
 
+def _into(plan: Plan, show: Show) -> AbstractContextManager[Destination]:
+    """The new database."""
+    return into_riak(plan.riak, show.event) if plan.target is DemoTarget.RIAK else into_sqlite()
+
+
 def _make_topics(settings: Settings, show: Show) -> None:
     with Connection(settings.source) as connection:
         made = create_topics(settings, captured_tables(connection))
     show.event(f"{len(made)} topics are made")
 
 
-def _settings(server: PrivateMariaDB, folder: Path, log: str) -> tuple[Settings, Path]:
+def _prove(settings: Settings, show: Show) -> None:
+    """What doctor does before a move into Riak."""
+    with Connection(settings.source) as connection:
+        found = refusals(riak_findings(settings, captured_tables(connection)))
+    if found:
+        raise DemoFailed(found[0].what, hint=found[0].mend)
+    show.event("doctor has proved that this Riak orders writes by their versions")
+
+
+def _settings(
+    server: PrivateMariaDB, folder: Path, log: str, destination: Destination, plan: Plan
+) -> tuple[Settings, Path]:
     config = folder / "changeover.toml"
-    config.write_text(SETTINGS.format(user=server.user, port=server.port, schema=records.SCHEMA, log=log))
+    places = {"schema": records.SCHEMA, "log": log, "target": destination.settings}
+    places["pipeline"] = destination.pipeline
+    own = takeover.SETTINGS.format(port=server.port, schema=records.SCHEMA)
+    places["more"] = own if plan.takes_over else ""
+    config.write_text(SETTINGS.format(user=server.user, port=server.port, **places))
     os.environ["CHANGEOVER_SOURCE__PASSWORD"] = server.password  # for the daemons; it stands in no file
+    os.environ["CHANGEOVER_APPLICATION__PASSWORD"] = server.password
     return Settings.load(config), config
 
 
-def _compare(server: PrivateMariaDB, folder: Path) -> oracle.Comparison:
+def _open(server: PrivateMariaDB, people: Practice, show: Show) -> None:
     connection = server.connect()
-    try:
-        return oracle.compare(connection, records.SCHEMA, records.TABLES, folder / "records.db")
-    finally:
-        connection.close()
-
-
-def _end(
-    show: Show, last: Status, written: dict[str, int], story: Story, compared: oracle.Comparison
-) -> None:
-    show.result(
-        "moved while it was written to",
-        {
-            "rows copied by the import": f"{last.rows_copied:,}",
-            "transactions written meanwhile": f"{written['transactions']:,}",
-            "changes captured": f"{last.changes_captured:,}",
-            "stale writes skipped": f"{last.stale:,}",
-            "processes killed with SIGKILL": f"{len(story.kills)} ({', '.join(story.kills)})",
-            "lag in step, median / worst": _lag(story.lags_ms),
-            "rows in the source": f"{sum(compared.rows_source.values()):,}",
-            "rows in the target": f"{sum(compared.rows_target.values()):,}",
-            "differences": f"{compared.difference_count:,}",
-        },
-    )
-    for difference in compared.differences[:10]:
-        show.event(f"different: {difference}")
-
-
-def _lag(lags_ms: Sequence[int]) -> str:
-    return f"{statistics.median(lags_ms):,.0f} / {max(lags_ms):,} ms" if lags_ms else "unknown"
+    takeover.let_report(connection)
+    connection.close()
+    people.open()
+    show.event("a clinic opens: 2 processes with the library, and 2 of old code, write and read visits")

@@ -118,7 +118,16 @@ BAD: dict[str, Bad] = {
     "a port that is none": Bad(
         parts=ONE, settings={"url": "mysql://root@127.0.0.1:99999"}, said=["source.url: the port"]
     ),
-    "a pattern without a schema": Bad(parts=ONE, settings={"include": "orders"}, said=["source.include.0: "]),
+    "a pattern without a schema": Bad(
+        parts=ONE,
+        settings={"include": "orders"},
+        said=["toml: source.include.0: it must look like schema.table, with * for any text. Mend"],
+    ),
+    "a text in place of a list, and of a section": Bad(
+        parts=ONE,
+        text="pipeline = 'spoilt'\nlog = 'x'\n[source]\ninclude = 'a.b'\n[target]\nurl = 'sqlite:t'\n",
+        said=["source.include: it must be a list: [", "log: it must be a section, whose name stands in [ ]"],
+    ),
     "a password file that is not there": Bad(
         parts=ONE,
         settings={"source": "password_file = 'secret'"},
@@ -170,6 +179,94 @@ BAD: dict[str, Bad] = {
         parts=("run", "status"),
         said=["target.db cannot be opened for writing: file is not a database", "Set target.url"],
     ),
+    # -- Riak
+    "a Riak URL without a node": Bad(
+        parts=ONE, settings={"target": "riak://"}, said=["target.url: it must look like riak://host:8087"]
+    ),
+    "a Riak URL with a login": Bad(
+        parts=ONE, settings={"target": "riak://u:p@h:1"}, said=["target.url: it must look like riak://host"]
+    ),
+    "a Riak port that is none": Bad(
+        parts=ONE,
+        settings={"target": "riak://h:1,i:99999"},
+        said=["target.url: it must look like riak://host"],
+    ),
+    "a Riak that does not answer": Bad(
+        settings={"target": "riak://127.0.0.1:CLOSED"},
+        parts=("run",),
+        status=UNAVAILABLE,
+        said=["Riak at 127.0.0.1:", "cannot be reached", "Check target.url"],
+    ),
+    "an authority without a user": Bad(
+        settings={"target": "riak://127.0.0.1:CLOSED", "more": "ca_file = 'ca.pem'"},
+        parts=("run",),
+        said=["target.ca_file is set, and no target.user", "Name the user"],
+    ),
+    "an order that there is not": Bad(
+        parts=ONE,
+        settings={"target": "riak://h:1", "more": "ordering = 'luck'"},
+        said=["target.ordering: ", "'merge' or 'siblings'"],
+    ),
+    "a mapping for a file": Bad(
+        settings={"more": "[mapping.tables.'spoilt.good']\nbucket = 'x'"},
+        parts=("run", "status"),
+        said=["mapping.tables has rules, and the target is a SQLite file", "Take the rules out"],
+    ),
+    "a mapping of a table that is not captured": Bad(
+        settings={
+            "target": "riak://127.0.0.1:CLOSED",
+            "more": "[mapping.tables.'spoilt.god']\nbucket = 'x'",
+        },
+        parts=("run",),
+        said=["mapping.tables has rules for spoilt.god, which is not among", "Mend the name"],
+    ),
+    "a mapping of a column that is not there": Bad(
+        settings={
+            "target": "riak://127.0.0.1:CLOSED",
+            "more": "[mapping.tables.'spoilt.good']\nleave_out = ['id', 'nme']",
+        },
+        parts=("run",),
+        said=["the mapping of spoilt.good does not fit: it has no column nme", "mapping.tables"],
+    ),
+    "a mapping function that is not there": Bad(
+        settings={
+            "target": "riak://127.0.0.1:CLOSED",
+            "more": "[mapping.tables.'spoilt.good']\nfunction = 'nowhere.at:all'",
+        },
+        parts=("run",),
+        said=["the mapping function nowhere.at:all cannot be used: there is no module nowhere"],
+    ),
+    # -- links that leave this machine
+    "Kafka in plain text on another machine": Bad(
+        settings={"log": "kafka://127.0.0.1:9092,kafka.internal:9092"},
+        said=[
+            'log.options must set "security.protocol" to "ssl" or "sasl_ssl"',
+            "kafka.internal is not this machine",
+            "log.allow_plain_text = true",
+        ],
+    ),
+    "Kafka without a look at its certificate": Bad(
+        parts=ONE,
+        settings={
+            "log": "kafka://kafka.internal:9092",
+            "more": "[log.options]\n'security.protocol' = 'SSL'\n"
+            "'enable.ssl.certificate.verification' = 'false'",
+        },
+        said=['log.options must leave "enable.ssl.certificate.verification" on'],
+    ),
+    "Kafka whose certificate may name another": Bad(
+        parts=ONE,
+        settings={
+            "log": "kafka://[2001:db8::1]:9092",
+            "more": "[log.options]\n'security.protocol' = 'sasl_ssl'\n"
+            "'ssl.endpoint.identification.algorithm' = 'none'",
+        },
+        said=['"ssl.endpoint.identification.algorithm" at "https", and 2001:db8::1 is not this machine'],
+    ),
+    "Riak in plain text on another machine": Bad(
+        settings={"target": "riak://127.0.0.1:8087,riak.internal"},
+        said=["target.user must be set", "riak.internal is not this", "target.allow_plain_text = true"],
+    ),
     # -- the source
     "wrong password": Bad(
         password=WRONG_PASSWORD, said=["refused the login", "root@127.0.0.1:", "source.password_file"]
@@ -183,12 +280,17 @@ BAD: dict[str, Bad] = {
     "closed port": Bad(
         settings={"url": "mysql://root@127.0.0.1:CLOSED"},
         status=UNAVAILABLE,
-        said=["the source at root@127.0.0.1:", "did not answer", "refused", "Check that the server runs"],
+        said=[
+            "the source at root@127.0.0.1:",
+            "did not answer",
+            "refused",
+            "Check source.url, and that the server runs",
+        ],
     ),
     "unknown host": Bad(
         settings={"url": "mysql://root@no-such-host.invalid"},
         status=UNAVAILABLE,
-        said=["no-such-host.invalid:3306 did not answer", "Check that the server runs"],
+        said=["no-such-host.invalid:3306 did not answer", "Check source.url, and that the server runs"],
     ),
     "binlog in statements": Bad(
         options={"binlog_format": "STATEMENT"},
@@ -265,6 +367,7 @@ def prepared(server: PrivateMariaDB, folder: Path, bad: Bad, part: str, closed: 
     }
     values = {name: str(value) for name, value in {**good, **bad.settings}.items()}
     values["url"] = values["url"].replace("PORT", str(server.port)).replace("CLOSED", str(closed))
+    values["target"] = values["target"].replace("CLOSED", str(closed))
     text = SETTINGS.format(**values) if bad.text is None else bad.text
     if text:
         config.write_bytes(text.encode(errors="surrogateescape"))
@@ -317,6 +420,8 @@ def check(result: Result, bad: Bad, server: PrivateMariaDB) -> None:
     assert result.output == ""
     assert len(result.errors.strip().splitlines()) == 1, result.errors
     assert all(words in result.said for words in bad.said), result.said
+    assert ";;" not in result.said
+    assert ".;" not in result.said
     assert "Traceback" not in result.errors
     for secret in (server.password, WRONG_PASSWORD):
         assert secret not in result.errors
@@ -346,7 +451,7 @@ def test_bad_input_gets_one_line_with_its_mend_and_touches_nothing(
 
 
 def test_a_source_without_a_binlog_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
-    bad = Bad(parts=("run",), said=["log_bin is OFF, not ON: start the server with log_bin"])
+    bad = Bad(parts=("run",), said=["log_bin is OFF, not ON: write log_bin into the server's configuration"])
     with (
         PrivateMariaDB(options={"log_bin": None, "gtid_strict_mode": None}) as server,
         schema_of(server, "spoilt", "CREATE TABLE good (id INT PRIMARY KEY)"),

@@ -8,7 +8,6 @@ import pymysql
 import pytest
 
 import changeover
-from changeover.demo import mysql8
 from changeover.demo.mysql8 import MySQLNotFound, PrivateMySQL
 from changeover.demo.private import ServerFailed
 
@@ -133,4 +132,4 @@ def test_a_missing_mysql_is_named_with_the_way_to_get_it(
 def test_the_mysql_that_is_looked_for_is_the_one_that_the_script_gets() -> None:
     script = Path(changeover.__file__).parents[1] / "scripts" / "need"
     done = subprocess.run([script, "mysql"], capture_output=True, text=True, check=True)
-    assert Path(done.stdout.strip()) == mysql8._home()
+    assert Path(done.stdout.strip()) == PrivateMySQL()._home

@@ -50,6 +50,14 @@ def test_an_option_can_be_replaced_added_or_left_out() -> None:
         assert variable(server, "net_read_timeout") == 23
 
 
+def test_neither_its_making_nor_its_running_uses_the_machines_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
+    with PrivateMariaDB(tmp_path) as server:
+        assert variable(server, "tmpdir") == str(server.folder)
+
+
 def test_the_password_is_in_no_argument_list_and_no_file(mariadb: PrivateMariaDB) -> None:
     secret = mariadb.password.encode()
     for arguments in Path("/proc").glob("[0-9]*/cmdline"):

@@ -20,7 +20,7 @@ from changeover.demo.server import PrivateMariaDB
 from changeover.demo.writer import PASSWORD_VARIABLE, Pace, Tally, Writer
 from tests.support.processes import environment
 
-WAIT_S_MAX = 30.0
+WAIT_S_MAX = 60.0
 FIELDS = {"transactions", "rows", "by_kind", "seconds", "rolled_back", "retried", "errors"}
 
 

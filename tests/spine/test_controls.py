@@ -15,8 +15,7 @@ import pytest
 
 import changeover.decide
 import changeover.targets.sqlite
-from cdc.chunks import rows_between
-from cdc.snapshot import Rows, Snapshot
+from cdc.snapshot import Snapshot
 from changeover.decide import Outcome
 from changeover.demo.server import PrivateMariaDB
 from changeover.demo.sql import SQLServer
@@ -24,13 +23,17 @@ from changeover.envelope import encode_key
 from changeover.log import Entry, Log
 from changeover.mysql.bounded import BoundedReader
 from changeover.mysql.catalog import captured_tables
+from changeover.mysql.chunks import rows_between
 from changeover.mysql.control import ControlSchema
 from changeover.mysql.imports import Chunk
+from changeover.mysql.numbering import FileNumbering, GtidNumbering, numbering_of, sequence_of_file
 from changeover.progress import Offsets
 from changeover.table import Table
+from changeover.values import Row
 from changeover.version import Version
 from changeover.wiring import open_target
 from consumers.apply import Apply
+from tests.spine.test_moves import SOURCES
 from tests.support.pipeline import Pipeline, schema_of
 
 ROWS = 6_000
@@ -42,14 +45,36 @@ IN_FLIGHT_S = 0.004
 """How long writers run ahead before a chunk is read: some of its rows are then being committed."""
 
 
+BINLOG_BEGIN = 4
+"""Where the first event of a binlog file lies."""
+
+
 class UnsafeSnapshot(Snapshot):
     """Stamps a read with the binlog's position, taken before it: the binlog runs ahead of what is visible."""
 
-    def _read(self, table: Table, chunk: Chunk) -> tuple[Version, Rows]:
+    _last = (BINLOG_BEGIN, 0)
+    """Where the binlog ended at the read before, and the number of the last transaction up to there."""
+
+    def _read(self, table: Table, chunk: Chunk) -> tuple[Version, list[Row]]:
         file, position = self._connection.query("SHOW MASTER STATUS")[0][:2]
-        found = self._connection.raw(*rows_between(table, chunk.above, chunk.up_to))
-        gtid = self._connection.value(f"SELECT BINLOG_GTID_POS('{file}', {position})")
-        return Version.of_read(1, int(gtid.rpartition("-")[2])), found
+        found = self._connection.rows(
+            *rows_between(table, chunk.above, chunk.up_to), table.full_name, table.columns
+        )
+        self._last = int(position), self._sequence_at(file, int(position))
+        return Version.of_read(1, self._last[1]), found
+
+    def _sequence_at(self, file: str, position: int) -> int:
+        match numbering_of(self._connection):
+            case FileNumbering():
+                return sequence_of_file(file, position)
+            case GtidNumbering():
+                since, number = self._last
+                events = self._connection.query(f"SHOW BINLOG EVENTS IN '{file}' FROM {since}")
+                began = [info for _, at, kind, _, _, info in events if kind == "Gtid" and int(at) < position]
+                return int(began[-1].rpartition(":")[2].rstrip("'")) if began else number
+            case _:
+                gtid = self._connection.value(f"SELECT BINLOG_GTID_POS('{file}', {position})")
+                return int(gtid.rpartition("-")[2])
 
 
 class SlowLog:
@@ -108,16 +133,33 @@ class Race:
             return row
 
 
+@pytest.fixture(scope="module", params=SOURCES)
+def source(request: pytest.FixtureRequest) -> Iterator[SQLServer]:
+    """Each kind of source in turn, since each bounds its reads in its own way."""
+    with SOURCES[request.param]() as server:
+        yield server
+
+
 @pytest.fixture
-def pipeline(mariadb: PrivateMariaDB, tmp_path: Path) -> Iterator[Pipeline]:
+def pipeline(source: SQLServer, tmp_path: Path) -> Iterator[Pipeline]:
+    yield from pipeline_of(source, tmp_path)
+
+
+@pytest.fixture
+def pipeline_of_mariadb(mariadb: PrivateMariaDB, tmp_path: Path) -> Iterator[Pipeline]:
+    yield from pipeline_of(mariadb, tmp_path)
+
+
+def pipeline_of(server: SQLServer, folder: Path) -> Iterator[Pipeline]:
+    values = ", ".join(f"({number}, 0)" for number in range(1, ROWS + 1))
     with (
         schema_of(
-            mariadb,
+            server,
             "controls",
             "CREATE TABLE hot (id INT PRIMARY KEY, value INT NOT NULL)",
-            f"INSERT INTO hot SELECT seq, 0 FROM seq_1_to_{ROWS}",
+            f"INSERT INTO hot VALUES {values}",
         ) as schema,
-        Pipeline(mariadb, schema, tmp_path, parts=["capture"]) as running,
+        Pipeline(server, schema, folder, parts=["capture"]) as running,
     ):
         running.until(lambda now: now.captured_through is not None)
         yield running
@@ -172,17 +214,19 @@ def test_a_read_stamped_with_the_binlogs_position_loses_changes(pipeline: Pipeli
     assert pipeline.compare("hot").difference_count > 0
 
 
-def test_the_guard_keeps_late_rows_of_an_import_from_going_over_newer_changes(pipeline: Pipeline) -> None:
-    race(pipeline, chunk_rows=100, late_s=0.15)
-    apply_all(pipeline)
-    assert pipeline.compare("hot").difference_count == 0
+def test_the_guard_keeps_late_rows_of_an_import_from_going_over_newer_changes(
+    pipeline_of_mariadb: Pipeline,
+) -> None:
+    race(pipeline_of_mariadb, chunk_rows=100, late_s=0.15)
+    apply_all(pipeline_of_mariadb)
+    assert pipeline_of_mariadb.compare("hot").difference_count == 0
 
 
 def test_without_the_guard_late_rows_go_over_newer_changes(
-    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    pipeline_of_mariadb: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    race(pipeline, chunk_rows=100, late_s=0.15)
+    race(pipeline_of_mariadb, chunk_rows=100, late_s=0.15)
     for module in (changeover.decide, changeover.targets.sqlite):
         monkeypatch.setattr(module, "decide", lambda _held, _new: Outcome.APPLIED)
-    apply_all(pipeline)
-    assert pipeline.compare("hot").difference_count > 0
+    apply_all(pipeline_of_mariadb)
+    assert pipeline_of_mariadb.compare("hot").difference_count > 0

@@ -33,12 +33,13 @@ class Pipeline:
         *,
         parts: Sequence[str] = (),
         log: str = "sqlite:log.db",
+        target: str = 'url = "sqlite:target.db"',
         extra: str = "",
     ) -> None:
         self.server = server
         self.schema = schema
         self.folder = folder
-        self.config = write_settings(server, schema, folder, log=log, extra=extra)
+        self.config = write_settings(server, schema, folder, log=log, target=target, extra=extra)
         self.settings = Settings.load(self.config)
         wanted = [part for part in parts_of(self.settings, self.config) if not parts or part.name in parts]
         self._output = (folder / "daemons.log").open("a")
@@ -60,7 +61,7 @@ class Pipeline:
     def open_log(self) -> Log:
         return open_log(self.settings)
 
-    def until(self, condition: Callable[[Status], bool], s_max: float = 60) -> Status:
+    def until(self, condition: Callable[[Status], bool], s_max: float = 120) -> Status:
         """Keep the parts running until the condition holds; fail with the daemons' words if it never does."""
         deadline = time.monotonic() + s_max
         now: Status | None = None
@@ -77,7 +78,7 @@ class Pipeline:
         message = f"not within {s_max} s; last seen {now}; the daemons said:\n{self.words()}"
         raise AssertionError(message)
 
-    def drain(self, s_max: float = 60) -> Status:
+    def drain(self, s_max: float = 120) -> Status:
         """Wait until the target has applied through all that is committed now."""
         with self.connection() as connection:
             bound = BoundedReader(connection, "test", "test").bound()
@@ -98,15 +99,22 @@ class Pipeline:
         return (self.folder / "daemons.log").read_text()[-4_000:]
 
 
-def write_settings(
-    server: SQLServer, schema: str, folder: Path, *, log: str = "sqlite:log.db", extra: str = ""
+def write_settings(  # noqa: PLR0913 - what tests vary
+    server: SQLServer,
+    schema: str,
+    folder: Path,
+    *,
+    pipeline: str = "test",
+    log: str = "sqlite:log.db",
+    target: str = 'url = "sqlite:target.db"',
+    extra: str = "",
 ) -> Path:
     """A settings file for the schema; the password goes by the environment, as it should."""
     os.environ["CHANGEOVER_SOURCE__PASSWORD"] = server.password
     config = folder / "changeover.toml"
     config.write_text(
         f"""
-pipeline = "test"
+pipeline = "{pipeline}"
 [source]
 url = "mysql://{server.user}@{server.host}:{server.port}"
 include = ["{schema}.*"]
@@ -118,7 +126,7 @@ partitions = 2
 replication = 1
 min_insync = 1
 [target]
-url = "sqlite:target.db"
+{target}
 {extra}
 """
     )

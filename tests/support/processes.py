@@ -5,13 +5,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import changeover
 from changeover.demo.private import PrivateServer
 
 POLL_S = 0.05
-WAIT_S_MAX = 20.0
+WAIT_S_MAX = 60.0
 
 HOLD = """
 import signal, sys, time
@@ -32,10 +33,25 @@ def environment() -> dict[str, str]:
 def is_running(pid: int) -> bool:
     """Whether there is such a process, and it is no zombie."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        state, _ = _state_and_parent(pid)
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def children_of(pid: int) -> dict[int, str]:
+    """The processes that it has started and that are there, with their command lines."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            if _state_and_parent(int(folder.name))[1] == pid:
+                found[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
+    return found
+
+
+def _state_and_parent(pid: int) -> tuple[str, int]:
+    state, parent, *_ = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return state, int(parent)
 
 
 def wait_until(condition: Callable[[], bool], s_max: float = WAIT_S_MAX) -> bool:

@@ -75,6 +75,18 @@ TYPES = (
     Type(Kind.DATE, "date", st.just("0000-00-00") | st.dates().map(str)),
     Type(Kind.DATETIME, "datetime(6)", st.datetimes().map(lambda at: f"{at:%Y-%m-%d %H:%M:%S.%f}")),
     Type(Kind.TIMESTAMP, "timestamp", st.datetimes().map(lambda at: f"{at:%Y-%m-%d %H:%M:%S}")),
+    Type(Kind.TIME, "time(1)", st.just("-838:59:58.9") | st.times().map(lambda at: f"{at:%H:%M:%S}.0")),
+    Type(Kind.YEAR, "year(4)", st.just(0) | st.integers(1901, 2155)),
+    Type(Kind.BIT, "bit(64)", st.integers(0, BIGINT_UNSIGNED_MAX)),
+    Type(Kind.BIT, "bit(1)", st.integers(0, 1)),
+    Type(Kind.ENUM, "enum('a','ž')", st.sampled_from(["a", "ž", ""])),
+    Type(Kind.SET, "set('a','ž')", st.sampled_from(["a", "ž", "a,ž", ""])),
+    Type(Kind.JSON, "json", st.sampled_from(["null", "1.10", '{"a": "\\u0000ž"}'])),
+    Type(Kind.BINARY, "binary(4)", st.binary(min_size=4, max_size=4)),
+    Type(Kind.GEOMETRY, "point", st.binary(min_size=25, max_size=25)),
+    Type(Kind.UUID, "uuid", st.uuids().map(str)),
+    Type(Kind.INET4, "inet4", st.ip_addresses(v=4).map(str)),
+    Type(Kind.INET6, "inet6", st.ip_addresses(v=6).map(str)),
 )
 
 EVERY_KIND = Table(

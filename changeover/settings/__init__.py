@@ -4,15 +4,14 @@ Each setting has a unit, a default and a sentence; an unknown one is an error. T
 composition roots; everything else is handed what it needs.
 """
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeInt,
     PositiveFloat,
@@ -20,6 +19,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -28,16 +28,38 @@ from pydantic_settings import (
 )
 
 from changeover.errors import SettingsInvalid
+from changeover.settings import links
+from changeover.settings.application import ApplicationSettings
+from changeover.settings.credentials import handed_over
+from changeover.settings.logs import LogsSettings
+from changeover.settings.masks import MasksSettings
+from changeover.settings.metrics import MetricsSettings, member_of
+from changeover.settings.page import PageSettings
+from changeover.settings.phases import PhasesSettings
+from changeover.settings.section import Name, Pattern, SchemaName, Section, file_of, path_in, secret_in
+from changeover.settings.target import MappingSettings, TableMappingSettings, TargetSettings
+from changeover.settings.verify import VerifySettings
 from changeover.start import OF_CAPTURE, Start
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
-Pattern = Annotated[str, Field(pattern=r"^[^.]+\.[^.]+$")]
-
-
-class Section(BaseModel):
-    """A part of the settings; unknown names are an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+__all__ = [
+    "ApplicationSettings",
+    "LogSettings",
+    "LogsSettings",
+    "MasksSettings",
+    "MetricsSettings",
+    "PageSettings",
+    "PhasesSettings",
+    "Settings",
+    "SourceSettings",
+    "TableMappingSettings",
+    "TargetSettings",
+    "VerifySettings",
+    "file_of",
+    "member_of",
+    "of_application",
+    "path_in",
+    "with_target",
+]
 
 
 class SourceSettings(Section):
@@ -48,13 +70,17 @@ class SourceSettings(Section):
         None, description="The user's password; better in password_file or CHANGEOVER_SOURCE__PASSWORD."
     )
     password_file: Path | None = Field(None, description="A file that holds the user's password.")
+    ca_file: Path | None = Field(
+        None,
+        description="Certificates (PEM) of the server's authority. Default: those that the machine trusts.",
+    )
+    allow_plain_text: bool = Field(False, description=links.ALLOWED)  # noqa: FBT003 - a default
     include: tuple[Pattern, ...] = Field(
         description='Tables to move as "schema.table"; * and ? match any text.', min_length=1
     )
     exclude: tuple[Pattern, ...] = Field((), description="Tables of these not to move.")
-    control_schema: str = Field(
+    control_schema: SchemaName = Field(
         "changeover",
-        pattern=r"^[a-zA-Z][a-zA-Z0-9_]{0,63}$",
         description="A schema on the source for our own few rows; made on first use.",
     )
     server_id: PositiveInt | None = Field(
@@ -95,10 +121,15 @@ class SourceSettings(Section):
         """The user to log in as."""
         return unquote(urlsplit(self.url).username or "")
 
+    @property
+    def needs_tls(self) -> bool:
+        """Whether nothing may be said to the server before it has shown its certificate."""
+        return self.ca_file is not None or not (self.allow_plain_text or links.is_local(self.host))
+
     def secret(self) -> str:
         """The user's password from wherever it is kept; empty if nowhere."""
         if self.password_file:
-            return _secret_in(self.password_file)
+            return secret_in(self.password_file)
         if self.password:
             return self.password.get_secret_value()
         return unquote(urlsplit(self.url).password or "")
@@ -128,6 +159,15 @@ class LogSettings(Section):
         description='librdkafka\'s own settings, such as "security.protocol" or "ssl.ca.location".',
     )
     password_file: Path | None = Field(None, description="A file that holds the SASL password.")
+    allow_plain_text: bool = Field(False, description=links.ALLOWED)  # noqa: FBT003 - a default
+
+    @model_validator(mode="after")
+    def _check_link(self) -> Self:
+        away = links.leaving(self.hosts)
+        if away and not self.allow_plain_text and (lacking := _lacking_of_tls(self.options)):
+            message = f"{lacking}, and {away[0]} is not this machine; or set log.allow_plain_text = true"
+            raise ValueError(message)
+        return self
 
     @property
     def servers(self) -> str | None:
@@ -135,21 +175,28 @@ class LogSettings(Section):
         scheme, _, rest = self.url.partition("://")
         return rest.strip("/") if scheme == "kafka" and rest.strip("/") else None
 
+    @property
+    def hosts(self) -> list[str]:
+        """The hosts of the brokers; an IPv6 address stands in brackets before its port."""
+        addresses = self.servers.split(",") if self.servers else []
+        return [address.strip().rpartition(":")[0].strip("[]") or address.strip() for address in addresses]
+
     def client_options(self) -> dict[str, str]:
         """Settings for librdkafka, with the password from its file."""
         if self.password_file is None:
             return dict(self.options)
-        return {**self.options, "sasl.password": _secret_in(self.password_file)}
+        return {**self.options, "sasl.password": secret_in(self.password_file)}
 
 
-class TargetSettings(Section):
-    """The new database."""
-
-    url: str = Field(description="sqlite:FILE, a path relative to the settings file.")
-    adopt: bool = Field(
-        False,  # noqa: FBT003 - pydantic's way to say a default
-        description="Take tables and rows that another tool put there: each is older than any change.",
-    )
+def _lacking_of_tls(options: Mapping[str, str]) -> str:
+    """What librdkafka's options lack for TLS that looks at certificates; empty if nothing."""
+    if options.get("security.protocol", "plaintext").lower() not in {"ssl", "sasl_ssl"}:
+        return 'log.options must set "security.protocol" to "ssl" or "sasl_ssl"'
+    if options.get("enable.ssl.certificate.verification", "true").lower() != "true":
+        return 'log.options must leave "enable.ssl.certificate.verification" on'
+    if options.get("ssl.endpoint.identification.algorithm", "https").lower() != "https":
+        return 'log.options must leave "ssl.endpoint.identification.algorithm" at "https"'
+    return ""
 
 
 class CaptureSettings(Section):
@@ -200,9 +247,17 @@ class Settings(BaseSettings):
     source: SourceSettings
     log: LogSettings
     target: TargetSettings
+    mapping: MappingSettings = MappingSettings()
+    masks: MasksSettings = MasksSettings()
     capture: CaptureSettings = CaptureSettings()
     snapshot: SnapshotSettings = SnapshotSettings()
     consumer: ConsumerSettings = ConsumerSettings()
+    phases: PhasesSettings = PhasesSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    logs: LogsSettings = LogsSettings()
+    page: PageSettings = PageSettings()
+    verify: VerifySettings = VerifySettings()
+    application: ApplicationSettings = ApplicationSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -230,7 +285,7 @@ class Settings(BaseSettings):
             message = f"the settings file {path} is not valid TOML: {error}"
             raise SettingsInvalid(message, hint="Mend that line: names = values, text in quotes.") from error
         try:
-            return cls(**_with_absolute_paths(found, path.resolve().parent))
+            return cls(**_with_credentials(_with_absolute_paths(found, path.resolve().parent)))
         except ValidationError as error:
             message = f"the settings file {path}: {_mistakes(error)}"
             raise SettingsInvalid(
@@ -238,28 +293,44 @@ class Settings(BaseSettings):
             ) from error
 
 
-def _secret_in(file: Path) -> str:
-    try:
-        return file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        message = f"the password file {file} cannot be read: {reason}"
-        raise SettingsInvalid(
-            message, hint="It must hold the password alone, readable by this user."
-        ) from error
-
-
-def file_of(url: str) -> Path | None:
-    """The file that a sqlite: URL names, None for another kind of URL."""
-    scheme, _, rest = url.partition(":")
-    return Path(rest.removeprefix("//")) if scheme == "sqlite" and rest else None
-
-
 def with_target(settings: Settings, url: str, folder: Path) -> Settings:
     """The settings with another target, whose path is relative to the folder."""
     path = file_of(url)
-    target = settings.target.model_copy(update={"url": f"sqlite:{folder / path}" if path else url})
+    update = {"url": f"sqlite:{folder / path}" if path else url}
+    try:
+        target = TargetSettings.model_validate(settings.target.model_dump() | update)
+    except ValidationError as error:
+        raise SettingsInvalid(f"the other target: {_mistakes(error)}") from error
     return settings.model_copy(update={"target": target})
+
+
+def of_application(settings: Settings) -> SourceSettings:
+    """The source as the application logs in to it."""
+    own = settings.application
+    if own.url is None:
+        return settings.source
+    parts = urlsplit(own.url)
+    update = {
+        "url": f"mysql://{parts.username}@{parts.hostname}:{parts.port or 3306}",
+        "password": SecretStr(own.secret()),
+        "password_file": None,
+    }
+    return settings.source.model_copy(update=update)
+
+
+FILES = (
+    ("application", "password_file"),
+    ("source", "password_file"),
+    ("source", "ca_file"),
+    ("log", "password_file"),
+    ("target", "password_file"),
+    ("target", "ca_file"),
+    ("masks", "secret_file"),
+    ("page", "token_file"),
+    ("page", "certificate_file"),
+    ("page", "key_file"),
+)
+"""Settings that are paths relative to the settings file."""
 
 
 def _with_absolute_paths(found: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -269,18 +340,31 @@ def _with_absolute_paths(found: Mapping[str, Any], folder: Path) -> dict[str, An
         values = found.get(section)
         if isinstance(values, dict) and (path := file_of(str(values.get("url")))):
             absolute[section] = {**values, "url": f"sqlite:{folder / path}"}
-    for section in ("source", "log"):
+    for section, name in FILES:
         values = absolute.get(section)
-        if isinstance(values, dict) and "password_file" in values:
-            absolute[section] = {**values, "password_file": folder / str(values["password_file"])}
+        if isinstance(values, dict) and name in values:
+            absolute[section] = {**values, name: folder / str(values[name])}
     return absolute
+
+
+def _with_credentials(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with the files that the service manager has handed over, in place of others."""
+    joined = dict(found)
+    for section, files in handed_over(os.environ, FILES).items():
+        values = joined.get(section, {})
+        if isinstance(values, dict):
+            joined[section] = {**values, **files}
+    return joined
 
 
 def _mistakes(error: ValidationError) -> str:
     """Every mistake in one line; never the value, which may hold a secret."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    inside = {mistake["loc"][:-1] for mistake in found}
     return "; ".join(
         f"{'.'.join(str(part) for part in mistake['loc'])}: {_said_plainly(mistake['type'], mistake['msg'])}"
-        for mistake in error.errors(include_url=False, include_context=False, include_input=False)
+        for mistake in found
+        if mistake["loc"] not in inside  # a list whose items are wrong is also too short, for pydantic
     )
 
 
@@ -290,5 +374,9 @@ def _said_plainly(kind: str, message: str) -> str:
             return "there is no such setting"
         case "missing":
             return "this setting is required"
+        case "tuple_type":
+            return 'it must be a list: ["one", "two"]'
+        case "model_type":
+            return "it must be a section, whose name stands in [ ] in a line of its own"
         case _:
             return message.removeprefix("Value error, ")

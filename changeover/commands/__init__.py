@@ -1,0 +1,1 @@
+"""The commands of `changeover`, a module each; `changeover.cli` puts them together."""
