@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,16 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from changeover.demo.private import START_S_MAX, PrivateServer, ServerNotFound, cached, free_ports, run
+from changeover.demo.private import (
+    POLL_S,
+    START_S_MAX,
+    PrivateServer,
+    ServerNotFound,
+    cached,
+    free_ports,
+    run,
+    spawn,
+)
 
 VERSION = "4.4.0"
 """The one that `scripts/need kafka` puts into the cache."""
@@ -49,12 +59,15 @@ OPTIONS: Mapping[str, str] = {
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.num.partitions": "4",
     "share.coordinator.state.topic.num.partitions": "1",
-    # After a kill, the broker may come back only when the killed one's session has run out: 9 s by default.
-    "broker.session.timeout.ms": "2000",
-    "broker.heartbeat.interval.ms": "200",
     # By default 128 MB of the heap, taken at the start.
     "log.cleaner.dedupe.buffer.size": "16777216",
 }
+
+FENCED = b"Fencing broker"
+"""What the controller writes into the log when it finds a broker dead."""
+
+FENCED_S_MAX = 10.0
+"""How long we wait for that. A broker that was killed before it served was never alive to the controller."""
 
 JVM = (
     "-Xms128m",
@@ -107,6 +120,7 @@ class PrivateKafka(PrivateServer):
     ) -> None:
         names = ("PLAINTEXT", *listeners, "CONTROLLER")
         self._ports = dict(zip(names, free_ports(len(names)), strict=True))
+        self._was_killed = False
         super().__init__(parent, options={**self._places(), **(options or {})}, start_s_max=start_s_max)
 
     @property
@@ -123,6 +137,44 @@ class PrivateKafka(PrivateServer):
         """The port of `bootstrap`."""
         return self._ports["PLAINTEXT"]
 
+    def start(self) -> None:
+        """Return once the broker answers, with the data it had; or raise as every private server does."""
+        if self._was_killed:
+            self._fence()
+        super().start()
+        self._was_killed = False
+
+    def kill(self) -> None:
+        """End the broker with SIGKILL, as a crash would, and keep its data."""
+        self._was_killed = self._process is not None and self._process.poll() is None
+        super().kill()
+
+    def _fence(self) -> None:
+        """Have the controller know that its broker is gone, before the broker comes back.
+
+        Broker and controller died together, so nobody has noted it. The new one would take itself for the
+        leader of all partitions, begin to end the transactions that were being committed, find itself
+        fenced when the session of the killed one runs out, take the partitions for deleted then, and forget
+        these transactions: they would stay open for ever. (Kafka 4.4: TransactionMarkerChannelManager,
+        "likely deleted already and hence can be skipped".) Where the controller lives on, it notes it.
+        """
+        alone = {
+            "process.roles": "controller",
+            "listeners": f"CONTROLLER://{self.address('CONTROLLER')}",
+            "broker.session.timeout.ms": "200",
+        }
+        before = self._log.stat().st_size
+        controller = spawn(self._run({**self.options, **alone}, "controller.properties"), self._log)
+        try:
+            deadline_s = time.monotonic() + FENCED_S_MAX
+            while FENCED not in self._log.read_bytes()[before:] and time.monotonic() < deadline_s:
+                time.sleep(POLL_S)
+            controller.terminate()
+            controller.wait(FENCED_S_MAX)
+        finally:
+            controller.kill()
+            controller.wait()
+
     def _places(self) -> dict[str, str]:
         return {
             "listeners": ",".join(f"{name}://{self.address(name)}" for name in self._ports),
@@ -132,22 +184,25 @@ class PrivateKafka(PrivateServer):
 
     def _install(self) -> None:
         (self.folder / "log4j2.properties").write_text(LOGGING, encoding="utf-8")
-        self._write_properties()
+        self._write_properties(self.options, "server.properties")
         arguments = ("--ignore-formatted", "-c", "server.properties", "-t", _cluster_id())
         command = self._java("kafka.tools.StorageTool", "format", *arguments)
         run(command, self._log, to="format Kafka's storage")
 
     def _command(self) -> list[str]:
-        self._write_properties()  # each time, since `options` may have changed
-        return self._java("kafka.Kafka", "server.properties")
+        return self._run(self.options, "server.properties")  # written anew, since `options` may have changed
+
+    def _run(self, options: Mapping[str, str], name: str) -> list[str]:
+        self._write_properties(options, name)
+        return self._java("kafka.Kafka", name)
 
     def _java(self, *arguments: str) -> list[str]:
         return [_java(), *JVM, f"-Djava.io.tmpdir={self.folder}", "-cp", f"{_libraries()}/*", *arguments]
 
-    def _write_properties(self) -> None:
+    def _write_properties(self, options: Mapping[str, str], name: str) -> None:
         # Our folder has mode 0700: passwords in it stay with us.
-        lines = [f"{name}={_escaped(value)}\n" for name, value in self.options.items()]
-        (self.folder / "server.properties").write_text("".join(lines), encoding="ascii")
+        lines = [f"{option}={_escaped(value)}\n" for option, value in options.items()]
+        (self.folder / name).write_text("".join(lines), encoding="ascii")
 
     def _probe(self) -> Callable[[], bool]:
         return partial(_serves, AdminClient({"bootstrap.servers": self.bootstrap, **IMPATIENT}))

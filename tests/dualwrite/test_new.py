@@ -61,15 +61,15 @@ def test_a_deletion_in_new_leaves_a_marker(ward: Ward) -> None:
 
 
 def test_the_first_write_of_new_waits_until_every_earlier_lease_has_run_out(ward: Ward) -> None:
-    store = ward.store(lease_s=0.4)
+    store = ward.store(lease_s=1.0)
     assert store.phase is Phase.OLD
     ward.move(Phase.NEW)
     began = time.monotonic()
     write(store, 1, "2")
-    assert time.monotonic() - began >= 0.4
+    assert time.monotonic() - began >= 1.0
     began = time.monotonic()
     write(store, 1, "3")
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 1.0
 
 
 def test_what_new_does_not_have_is_refused_and_nothing_is_written(ward: Ward) -> None:
@@ -102,7 +102,7 @@ def test_while_fenced_a_write_waits_and_then_fails_clearly(ward: Ward) -> None:
     began = time.monotonic()
     with pytest.raises(WritesFenced, match="Nothing was written"):
         write(store, 1, "2")
-    assert 0.2 <= time.monotonic() - began < 2
+    assert 0.2 <= time.monotonic() - began < 10
     assert ward.run("SELECT count(*) FROM prescription") == [(0,)]
 
 

@@ -231,7 +231,7 @@ def test_an_append_to_a_silent_broker_ends_within_its_bound(
         impatient.setattr(producing, "REQUEST_TIMEOUT_S", 1.0)
         with paused(kafka), pytest.raises(LogUnavailable, match="did not take all records within 1 s"):
             log.append([entry(2, sequence) for sequence in range(1_000)])
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20  # and not the 30 s of each request
     log.append([entry(3)])
     assert {record.key for record in take(log.reader("apply"), 2)} == {entry(1).key, entry(3).key}
 

@@ -164,9 +164,13 @@ def test_somebody_signs_in_by_the_form_and_by_keyboard(guarded: Served, browser:
     page = context.new_page()
     page.goto(guarded.url)
     assert Axe().run(page).response["violations"] == []
+    expect(
+        page.get_by_label("Token")
+    ).to_be_focused()  # the browser sees to it a moment after the page is there
     page.keyboard.type("not the token")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_have_text("That is not the token.")
+    expect(page.get_by_label("Token")).to_be_focused()
     page.keyboard.type(TOKEN)
     page.keyboard.press("Enter")
     expect(page.locator("#headline")).to_contain_text("Not begun")

@@ -170,7 +170,7 @@ def test_a_fence_that_takes_too_long_is_undone_and_writers_go_on(stage: Stage) -
         apply.send_signal(signal.SIGCONT)
     assert not answer.is_made
     assert "the target has not applied all of the old database" in answer.why
-    assert took_s < 6
+    assert took_s < 20
     check_undone(stage)
     grants = f"GRANT SELECT, INSERT, DELETE ON {schema}.* TO mover@127.0.0.1"
     with account(stage.server, grants) as old_code:

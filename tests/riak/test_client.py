@@ -26,7 +26,7 @@ from tests.riak.double.running import Running
 from tests.riak.listening import listening
 
 TIMEOUT_S = 0.4
-IN_TIME_S = 5
+IN_TIME_S = 15
 """Far more than any of the time limits here, and far less than none."""
 
 VERSION = Version(1, 5, 1)

@@ -23,7 +23,7 @@ from tests.riak.listening import listening
 
 PASSWORD = "correct horse"
 PAUSE_S = 0.6
-IN_TIME_S = 5
+IN_TIME_S = 15
 
 
 class Secured:

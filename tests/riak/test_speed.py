@@ -5,7 +5,9 @@ from changeover.riak.access import Access
 from changeover.riak.client import Client
 
 PUTS = 4_000
-RATIO_MAX = 1.1
+RATIO_MAX = 1.3
+"""The aim is 1.1, and `python -m benchmarks.riak` shows it; this finds a step back on any machine."""
+
 ATTEMPTS = 4
 """On a machine that does much else, the best of one attempt may still be a bad one."""
 

@@ -105,7 +105,7 @@ def test_a_large_frame_in_many_pieces_is_joined_once() -> None:
         one for start in range(0, len(whole), 32_768) for one in splitter.feed(whole[start : start + 32_768])
     ]
     assert [len(one.body) for one in found] == [64 * 1024 * 1024]
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 5  # and not most of a minute
 
 
 def test_half_a_frame_is_no_frame_yet() -> None:
