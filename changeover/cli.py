@@ -214,7 +214,10 @@ def topics_create(config: Config = CONFIG) -> None:
 
 @topics.command("check")
 def topics_check(config: Config = CONFIG) -> None:
-    """Check partitions, replication, clean-up and retention of the topics; exit status 1 if one is wrong."""
+    """Check the topics: partitions, replication, clean-up, retention; exit status 1 if something is wrong.
+
+    A transaction of which Kafka has lost the end is named too, and what to do is in docs/runbook.md.
+    """
     settings = Settings.load(config)
     tables = _captured(settings)
     complaints = complaints_about_topics(settings, tables)

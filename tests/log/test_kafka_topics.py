@@ -1,6 +1,7 @@
 """The pipeline's topics as others see them: made, checked, refused, and read by any client."""
 
 import random
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -21,8 +22,10 @@ from changeover.demo.broker import PrivateKafka
 from changeover.envelope import encode_key
 from changeover.errors import LogUnusable
 from changeover.log import Entry
+from changeover.log.kafka import topics
 from changeover.log.kafka.log import KafkaLog, make_log
 from changeover.log.kafka.topics import Topics
+from changeover.progress import Partition
 from tests.contracts.log import TABLES, checkpoint, entry
 from tests.log.pipelines import WANTED, Pipeline, until
 from tests.support.tables import CITIZEN, citizen, named
@@ -218,8 +221,33 @@ def test_copies_that_are_too_few_are_complained_about(pipeline: Pipeline) -> Non
     )
 
 
+def test_a_transaction_that_nobody_ends_is_named_and_one_that_ends_is_not(
+    kafka: PrivateKafka, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = pipeline.topic(CITIZEN)
+    with pipeline.open_log() as log:
+        log.append([entry(1)])
+    # Of somebody else, whose transactions may be open for longer than ours.
+    left = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": f"left in {topic}"})
+    left.init_transactions(30)
+    left.begin_transaction()
+    left.produce(topic, b"", b"", partition=1)
+    left.flush(30)
+    (end,) = Topics(pipeline.cluster, pipeline.name).ends([Partition(topic, 1)]).values()
+    with monkeypatch.context() as impatient:
+        impatient.setattr(topics, "OPEN_S_MAX", 1.0)
+        (complaint,) = Topics(pipeline.cluster, pipeline.name).complaints(TABLES, WANTED)
+        assert complaint.startswith(
+            f"topic {topic}, partition 1: the transaction at offset {end - 1} does not end"
+        )
+    ending = threading.Timer(0.5, left.abort_transaction, [30])
+    ending.start()
+    assert Topics(pipeline.cluster, pipeline.name).complaints(TABLES, WANTED) == []
+    ending.join()
+
+
 def test_each_topic_that_is_missing_is_named(pipeline: Pipeline) -> None:
     missing = pipeline.topic(named("more"))
-    topics = Topics(pipeline.cluster, pipeline.name)
-    assert topics.complaints([*TABLES, named("more")], WANTED) == [f"topic {missing} is missing"]
+    found = Topics(pipeline.cluster, pipeline.name).complaints([*TABLES, named("more")], WANTED)
+    assert found == [f"topic {missing} is missing"]
     assert len(Topics(pipeline.cluster, "nothing").complaints(TABLES, WANTED)) == 4

@@ -32,6 +32,9 @@ capture only until it is back). Ours take milliseconds; one that takes longer th
 are electing or we were halted, is begun anew from the checkpoint, which costs nothing but the time.
 """
 
+OPEN_S_MAX = TRANSACTION_TIMEOUT_MS / 1000 + 15
+"""No transaction of ours is open for longer: the broker ends it after its time-out, and looks every 10 s."""
+
 SESSION_TIMEOUT_MS = 10_000
 """A member that was killed keeps its partitions, and lets no other join, for this long; Kafka has 45 s.
 
@@ -155,6 +158,7 @@ PASSING = frozenset(
         KafkaError._TIMED_OUT,  # noqa: SLF001
         KafkaError._TRANSPORT,  # noqa: SLF001
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - said when the brokers are silent, too
+        KafkaError._NOENT,  # noqa: SLF001 - no partition has a leader
     }
 )
 """Answers of brokers that elect a leader or come up: right after a topic was made, too."""

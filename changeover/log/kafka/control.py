@@ -5,11 +5,12 @@ import time
 import orjson
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
+from changeover.errors import LogUnavailable
 from changeover.formats import require_known
 from changeover.log.kafka.client import (
     ATTEMPT_TIMEOUT_S,
+    OPEN_S_MAX,
     REQUEST_TIMEOUT_S,
-    TRANSACTION_TIMEOUT_MS,
     Cluster,
     error_of,
     patiently,
@@ -34,9 +35,6 @@ KEY_TABLE = b"table:"
 
 FETCH_WAIT_MS = 10
 """How long the broker waits for more at the topic's end: it is read only on demand, so not in vain."""
-
-OPEN_S_MAX = TRANSACTION_TIMEOUT_MS / 1000 + 15
-"""The broker ends an abandoned transaction after its time-out, and looks for such every 10 s."""
 
 POLL_S = 0.02
 
@@ -103,7 +101,10 @@ class ControlTopic:
         deadline = time.monotonic() + OPEN_S_MAX
         while (committed := self._committed_end()) < end:
             if time.monotonic() > deadline:
-                raise unavailable(f"a transaction in {self.name} was open for {OPEN_S_MAX:.0f} s")
+                raise LogUnavailable(
+                    f"a transaction in {self.name} was open for {OPEN_S_MAX:.0f} s, so nobody reads past it",
+                    hint="If it stays so, `changeover topics check` says it, and docs/runbook.md what to do.",
+                )
             time.sleep(POLL_S)
         return committed
 

@@ -22,6 +22,7 @@ from changeover.errors import LogUnusable
 from changeover.log import topic_of
 from changeover.log.kafka.client import (
     ATTEMPT_TIMEOUT_S,
+    OPEN_S_MAX,
     REQUEST_TIMEOUT_S,
     Cluster,
     patiently,
@@ -33,6 +34,8 @@ from changeover.progress import Partition
 from changeover.table import Table
 
 MS_PER_HOUR = 3_600_000
+
+READ_COMMITTED, READ_UNCOMMITTED = IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +114,10 @@ class Topics:
                 self._await_made(answer)
         return self._await_described(names)
 
-    def ends(self, partitions: Collection[Partition]) -> dict[Partition, int]:
-        """For each partition the offset behind all that was ever written to it, committed or not."""
+    def ends(
+        self, partitions: Collection[Partition], isolation: IsolationLevel = READ_UNCOMMITTED
+    ) -> dict[Partition, int]:
+        """For each partition the offset behind all that was written, or the first that is not committed."""
         places = {TopicPartition(topic, number): OffsetSpec.latest() for topic, number in partitions}  # type: ignore[no-untyped-call]
 
         def ask() -> dict[Partition, int]:
@@ -120,7 +125,7 @@ class Topics:
                 # Else the client (2.16) goes on to ask the leader that it knew before an election, and fails.
                 self.admin.list_topics(topic, timeout=ATTEMPT_TIMEOUT_S)
             asked = self.admin.list_offsets(
-                places, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ATTEMPT_TIMEOUT_S
+                places, isolation_level=isolation, request_timeout=ATTEMPT_TIMEOUT_S
             )
             return {Partition(at.topic, at.partition): int(end.result().offset) for at, end in asked.items()}
 
@@ -135,7 +140,10 @@ class Topics:
                 raise LogUnusable(change, hint=NEW_PIPELINE)
 
     def complaints(self, tables: Sequence[Table], wanted: Wanted) -> list[str]:
-        """What is wrong with the topics as they are, one line each."""
+        """What is wrong with the topics as they are, one line each.
+
+        Takes as long as a transaction may be open where one is that no producer goes on with.
+        """
         names = [
             control_topic(self._pipeline),
             progress_topic(self._pipeline),
@@ -151,7 +159,25 @@ class Topics:
         for name, config in self._configs(found).items():
             is_control = name == control_topic(self._pipeline)
             said += _config_complaints(name, config, wanted, "compact" if is_control else "delete")
-        return said
+        return [*said, *self._endless(found)]
+
+    def _endless(self, topics: Mapping[str, Found]) -> Iterable[str]:
+        """The transactions that nobody will ever end: Kafka has lost the end of one, or the brokers' time."""
+        places = [
+            Partition(name, number) for name, topic in topics.items() for number in range(topic.partitions)
+        ]
+        first = self.ends(places, READ_COMMITTED)
+        written = self.ends(places)
+        held = {place: at for place, at in first.items() if at < written[place]}
+        deadline = time.monotonic() + OPEN_S_MAX
+        while held and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+            held = {place: at for place, at in self.ends(held, READ_COMMITTED).items() if at == held[place]}
+        for (topic, number), offset in held.items():
+            yield (
+                f"topic {topic}, partition {number}: the transaction at offset {offset} does not end, "
+                "and nobody reads past it"
+            )
 
     def _configs(self, names: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
