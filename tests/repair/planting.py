@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from changeover.decide import Write
-from changeover.envelope import encode_key
+from changeover.envelope import decode_key, encode_key
 from changeover.repair.forced import Forced, ForcedWrites
 from changeover.repair.repair import Order, Repair, Repaired
 from changeover.riak.client import Client
@@ -51,7 +51,8 @@ class Store:
                 "SELECT id FROM changeover_table WHERE name = ?", (table.name,)
             ).fetchone()
             file.execute("DELETE FROM changeover_version WHERE table_id = ? AND key = ?", (table_id, key))
-        self._delete_row(table, key)
+            # At once: a consumer that comes in between would find a row of nobody, and stop.
+            file.execute(f'DELETE FROM "{table.name}" WHERE id = ?', (decode_key(table, key)["id"],))
 
     def put_foreign(self, table: Table, key: bytes, row: Row) -> None:
         """Another program writes there."""
@@ -78,11 +79,6 @@ class Store:
     @property
     def _file(self) -> Path:
         return Path(self.settings.target.url.removeprefix("sqlite:"))
-
-    def _delete_row(self, table: Table, key: bytes) -> None:
-        (number,) = (int(part) for part in key.decode().strip('{"id:}').split(","))
-        with closing(sqlite3.connect(self._file, timeout=60)) as file, file:
-            file.execute(f'DELETE FROM "{table.name}" WHERE id = ?', (number,))
 
     def _put(self, table: Table, key: bytes, content: Content) -> None:
         bucket, name = self._place(table, key)
