@@ -18,7 +18,7 @@ from changeover.exits import DIFFERENT
 from changeover.mysql.connection import Connection
 from changeover.mysql.control import ControlSchema
 from changeover.mysql.phases import PhaseMove
-from changeover.phase import Phase, PhaseState
+from changeover.phase import LEFT_STANDING, Phase, PhaseState
 from changeover.phases.gates import Gate, failing
 from changeover.phases.operator import Answer, Operator, Standing, standing
 from changeover.settings import Settings
@@ -113,7 +113,9 @@ def _show(found: Standing) -> None:
     state = found.state
     since = f" since {_time(state.since_ms)}" if state.since_ms else ""
     typer.echo(f"{state.phase.value}{since}, move {state.attempt}")
-    if state.phase is Phase.FENCED:
+    if found.is_fence_left_standing:
+        typer.echo(f"{LEFT_STANDING}.")
+    elif state.phase is Phase.FENCED:
         typer.echo(f"writers wait, until {_time(state.deadline_ms or 0)} at most. {LEFT}")
     if not found.moves:
         return
@@ -153,7 +155,11 @@ def _show_gates(title: str, gates: Sequence[Gate]) -> None:
 
 
 def _plain(found: Standing) -> dict[str, Any]:
-    return {**_plain_state(found.state), "moves": [asdict(move) for move in found.moves]}
+    return {
+        **_plain_state(found.state),
+        "is_fence_left_standing": found.is_fence_left_standing,
+        "moves": [asdict(move) for move in found.moves],
+    }
 
 
 def _plain_answer(answer: Answer) -> dict[str, Any]:

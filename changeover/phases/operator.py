@@ -26,6 +26,8 @@ class Standing:
 
     state: PhaseState
     moves: Sequence[PhaseMove]
+    is_fence_left_standing: bool = False
+    """See `PhaseState.is_left_standing`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +143,9 @@ def standing(control: ControlSchema) -> Standing:
     """The phase and its record, touching nothing."""
     if not control.exists():
         return Standing(state=BEFORE_THE_FIRST_MOVE, moves=())
-    return Standing(state=phase_now(control), moves=moves_of(control))
+    state = phase_now(control)
+    is_left = state.is_left_standing(control.now_ms())
+    return Standing(state=state, moves=moves_of(control), is_fence_left_standing=is_left)
 
 
 def _neighbour(phase: Phase, step: Step) -> Phase:

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from changeover.demo.private import free_ports
 from changeover.demo.server import PrivateMariaDB
-from changeover.phase import Phase
+from changeover.phase import LEFT_STANDING, Phase
 from tests.page.conftest import Served, check_it_breaks_no_rule, looking_at, page_settings
 from tests.phases.stages import FORCE, SETTINGS, Stage
 from tests.support.accounts import run
@@ -112,7 +112,8 @@ def test_a_fence_that_was_left_standing_is_told_loudly_with_the_command_to_type(
             said_by(config, "status").stdout.split()
         )
         assert json.loads(said_by(config, "status", "--json").stdout)["is_fence_left_standing"]
-        assert "changeover phase back" in said_by(config, "phase", "show").stdout
+        assert f"\n{LEFT_STANDING}.\n" in said_by(config, "phase", "show").stdout
+        assert json.loads(said_by(config, "phase", "show", "--json").stdout)["is_fence_left_standing"]
         assert "changeover phase back" in said_by(config, "phase", "plan").stdout
 
         assert said_by(config, "phase", "back").stdout == "FENCED -> BOTH_READ_NEW\n"
