@@ -4,14 +4,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.operation.scraping import addresses, asked
 from tests.support.processes import environment, wait_until
 
 MODULES = {"capture": "cdc", "snapshot": "cdc", "apply": "consumers"}
+READ_EVERY_S = 0.2
+END_S_MAX = 60
 
 
 class Daemon:
@@ -22,15 +25,23 @@ class Daemon:
         self._log = log
         self._socket = told
         self._told: list[str] = []
+        self._reading = threading.Lock()
 
     @property
     def told(self) -> list[str]:
         """Every line that it has told systemd so far."""
-        while True:
-            try:
+        self._read()
+        return self._told
+
+    def listen(self, over: threading.Event) -> None:
+        """Read what it tells until that is over: the kernel keeps ten messages, and drops what comes then."""
+        while not over.wait(READ_EVERY_S):
+            self._read()
+
+    def _read(self) -> None:
+        with self._reading, suppress(BlockingIOError):
+            while True:
                 self._told += self._socket.recv(10_000).decode().splitlines()
-            except BlockingIOError:
-                return self._told
 
     def has_told(self, beginning: str) -> bool:
         """Whether it has told a line that begins so."""
@@ -77,9 +88,14 @@ def running(part: str, config: Path, *, watchdog_s: float = 2.0, **variables: st
             | {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": str(round(watchdog_s * 1e6))}
             | variables,
         )
+        daemon, over = Daemon(process, folder / f"{part}.log", told), threading.Event()
+        listening = threading.Thread(target=daemon.listen, args=(over,))
+        listening.start()
         try:
-            yield Daemon(process, folder / f"{part}.log", told)
+            yield daemon
         finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            over.set()
+            listening.join()
+            for number in (signal.SIGTERM, signal.SIGCONT):  # a test that failed may have halted it
+                process.send_signal(number)
+            process.wait(END_S_MAX)

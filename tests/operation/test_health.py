@@ -1,12 +1,13 @@
 """Health as probes and systemd see it: ready, getting on with the work or not, stopped loudly and why."""
 
+import os
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -53,15 +54,15 @@ def execute(config: Path, *statements: str) -> None:
 def test_capture_tells_systemd_and_probes_that_it_is_ready_and_then_why_it_stopped(config: Path) -> None:
     with running("capture", config) as daemon:
         daemon.until_ready()
-        assert daemon.page("/healthz") == (200, "healthy\n")
-        assert Scrape(daemon.address).value("changeover_ready") == 1
+        assert wait_until(lambda: daemon.page("/healthz") == (200, "healthy\n"))
+        assert wait_until(lambda: Scrape(daemon.address).value("changeover_ready") == 1)
         assert wait_until(lambda: daemon.told.count("READY=1") == 1)
         assert wait_until(lambda: daemon.has_told("STATUS=ready"))
 
         execute(config, "ALTER TABLE healthy.item ADD born INT")
-        assert wait_until(lambda: daemon.page("/readyz")[0] == 503)
-        reason = daemon.page("/readyz")[1]
-        assert reason.startswith("stopped: in transaction ")
+        assert wait_until(lambda: daemon.page("/readyz")[1].startswith("stopped: in transaction "))
+        status, reason = daemon.page("/readyz")
+        assert status == 503
         assert "ALTER TABLE" in reason
         assert wait_until(lambda: daemon.has_told("STATUS=stopped: in transaction "))
         scrape = Scrape(daemon.address)
@@ -74,7 +75,7 @@ def test_capture_tells_systemd_and_probes_that_it_is_ready_and_then_why_it_stopp
         assert '"place": "in transaction 0-1-' in daemon.words()
         assert daemon.process.poll() is None  # held, for a scrape
         daemon.process.send_signal(signal.SIGTERM)
-        assert daemon.process.wait(10) == STOPPED
+        assert daemon.process.wait(STEP_S_MAX) == STOPPED
         assert daemon.told[-1] == "STOPPING=1"
 
 
@@ -83,8 +84,7 @@ def test_a_loop_that_stands_still_is_ill_though_a_thread_still_answers(config: P
         apply.until_ready()
         signs = apply.signs_of_progress()
         assert wait_until(lambda: apply.signs_of_progress() > signs + 1)
-        with closing(sqlite3.connect(config.parent / "target.db", isolation_level=None)) as held:
-            held.execute("BEGIN IMMEDIATE")  # apply's next write waits for as long as this takes
+        with locked(config.parent / "target.db"):  # apply's next write waits for as long as this takes
             execute(config, "INSERT INTO healthy.item VALUES (1)")
             assert wait_until(lambda: apply.page("/healthz")[0] == 503), apply.words() + capture.words()
             assert apply.page("/healthz")[1].startswith("no progress for ")
@@ -93,18 +93,32 @@ def test_a_loop_that_stands_still_is_ill_though_a_thread_still_answers(config: P
                 lambda: (Scrape(apply.address).value("changeover_progress_age_seconds") or 0) > 3
             )
             assert apply.signs_of_progress() == signs  # systemd's watchdog hears nothing
-            held.execute("ROLLBACK")
         assert wait_until(lambda: apply.page("/healthz")[0] == 200)
         assert wait_until(lambda: apply.signs_of_progress() > signs)
-        capture.process.send_signal(
-            signal.SIGSTOP
-        )  # no heartbeat any more: apply cannot tell that it is in step
-        assert wait_until(lambda: apply.page("/readyz")[0] == 503)
-        assert apply.page("/readyz")[1].startswith("behind the source by ")
-        assert apply.page("/healthz")[0] == 200
+        with locked(config.parent / "log.db"):  # so capture has not, and apply need not wait for it
+            halt(capture)
+        # No heartbeat any more: apply cannot tell that it is in step.
+        assert wait_until(lambda: apply.page("/readyz")[1].startswith("behind the source by "))
+        assert apply.page("/readyz")[0] == 503
+        assert wait_until(lambda: apply.page("/healthz")[0] == 200)
         capture.process.send_signal(signal.SIGCONT)
         apply.process.send_signal(signal.SIGTERM)
-        assert apply.process.wait(10) == OK
+        assert apply.process.wait(STEP_S_MAX) == OK
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Nobody else writes to the database, or is in the middle of it."""
+    with closing(sqlite3.connect(file, timeout=STEP_S_MAX, isolation_level=None)) as held:
+        held.execute("BEGIN IMMEDIATE")
+        yield
+        held.execute("ROLLBACK")
+
+
+def halt(daemon: Daemon) -> None:
+    """Return once it stands still."""
+    daemon.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, daemon.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
 
 OVER_AT_ONCE = """
@@ -135,10 +149,10 @@ def test_pages_that_there_are_not_are_not_found_and_nothing_but_asking_is_answer
     with running("capture", config) as daemon:
         assert daemon.page("/")[0] == 404
         host, _, port = daemon.address.partition(":")
-        with socket.create_connection((host, int(port)), timeout=5) as raw:
+        with socket.create_connection((host, int(port)), timeout=STEP_S_MAX) as raw:
             raw.sendall(b"DELETE /metrics HTTP/1.0\r\n\r\n")
             assert raw.recv(100).startswith(b"HTTP/1.0 501")
-        stalled = [socket.create_connection((host, int(port)), timeout=5) for _ in range(20)]
+        stalled = [socket.create_connection((host, int(port)), timeout=STEP_S_MAX) for _ in range(20)]
         try:  # they ask nothing, and are hung up on in time
             assert wait_until(lambda: can_ask(daemon))
         finally:

@@ -16,6 +16,7 @@ from changeover.mysql.control import ControlSchema
 from changeover.mysql.processes import report_process
 from changeover.phase import Phase
 from tests.operation.scraping import Scrape, addresses, asked
+from tests.support.commands import said_by
 from tests.support.pipeline import Pipeline, schema_of
 from tests.support.processes import environment, wait_until
 
@@ -39,11 +40,12 @@ TABLES = (
 @pytest.fixture(scope="module")
 def moved(mariadb: PrivateMariaDB, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """A pipeline whose import is applied, with what each part said meanwhile."""
-    with (
-        schema_of(mariadb, "measured", *TABLES) as schema,
-        Pipeline(mariadb, schema, tmp_path_factory.mktemp("measured"), extra=LISTENING) as pipeline,
-    ):
-        yield pipeline
+    with schema_of(mariadb, "measured", *TABLES) as schema:
+        pipeline = Pipeline(mariadb, schema, tmp_path_factory.mktemp("measured"), extra=LISTENING)
+        slow = said_by(pipeline.config, "throttle", "snapshot", "20")  # or it may be over before it is asked
+        assert slow.returncode == OK, slow
+        with pipeline:
+            yield pipeline
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,7 @@ def scrapes(moved: Pipeline) -> dict[str, Scrape]:
         return "snapshot" in found and bool(found["snapshot"].value("changeover_snapshot_chunks_total"))
 
     assert wait_until(has_seen_the_import), moved.words()
+    assert said_by(moved.config, "unthrottle").returncode == OK
     moved.until(lambda now: now.is_import_applied)
     with moved.connection() as connection:
         scanned = subprocess.run([CHANGEOVER, "verify", "--config", str(moved.config)], check=False)
