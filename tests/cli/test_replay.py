@@ -19,12 +19,16 @@ from changeover.demo import oracle
 from changeover.demo.broker import PrivateKafka
 from changeover.demo.server import PrivateMariaDB
 from changeover.exits import OK, REFUSED
-from changeover.log import GroupProgress, writes_of
+from changeover.log import GroupProgress, History, writes_of
+from changeover.log.kafka.history import KafkaHistory
+from changeover.log.sqlite_reading import SQLiteHistory
 from changeover.mysql.catalog import captured_tables
+from changeover.progress import Offsets, has_passed
 from changeover.replay import parse_from, replay, starts_of
 from changeover.targets.sqlite import SQLiteTarget
 from changeover.wiring import create_topics
 from tests.support.pipeline import Pipeline, schema_of
+from tests.support.processes import wait_until
 
 CHANGEOVER = str(Path(sys.executable).with_name("changeover"))
 TABLES = (
@@ -80,13 +84,11 @@ class Moved:
         return counts
 
     def group(self) -> GroupProgress:
-        """How far the running group is, once it has come to rest: Kafka's markers take offsets too."""
+        """How far the running group is, at the end of each topic: Kafka's markers take offsets too."""
         with self.pipeline.open_log() as log:
-            before, now = None, log.progress_of("apply")
-            while before is None or before.committed != now.committed:
-                time.sleep(0.5)
-                before, now = now, log.progress_of("apply")
-        return now
+            ends = ends_of(log.history())
+            assert wait_until(lambda: has_passed(log.progress_of("apply").committed, ends))
+            return log.progress_of("apply")
 
     def differences(self, target: str) -> int:
         """How many rows of the target differ from the source."""
@@ -111,6 +113,14 @@ class Moved:
             checkpoint = log.checkpoint()
         assert checkpoint
         return checkpoint.version.text
+
+
+def ends_of(history: History) -> Offsets:
+    """Where each partition ended when the history was made."""
+    if isinstance(history, SQLiteHistory):
+        return history._ends
+    assert isinstance(history, KafkaHistory)
+    return {partition: end for partition, (_, end) in history._held.items()}
 
 
 @pytest.fixture(params=["sqlite", "kafka"])

@@ -86,12 +86,13 @@ class Moving:
         """All that it has said."""
         return (self.folder / "run.log").read_text().splitlines()
 
+    def pids(self) -> dict[str, int]:
+        """Each part's process id, of those that were started the last."""
+        return {line["part"]: int(line["pid"]) for line in self.words() if line["event"] == "part started"}
+
     def pid(self, part: str) -> int:
         """The process id of the part that was started last."""
-        started = [
-            line for line in self.words() if (line["event"], line.get("part")) == ("part started", part)
-        ]
-        return int(started[-1]["pid"])
+        return self.pids()[part]
 
     def status(self, *arguments: str) -> str:
         """What `changeover status` prints."""
@@ -313,8 +314,9 @@ def test_each_event_is_written_at_once_so_that_the_lines_of_several_parts_never_
 
 def test_when_run_itself_is_killed_no_part_goes_on_alone(moving: Moving) -> None:
     moving.run()
-    moving.until(lambda now: now.captured_through is not None)
-    pids = [moving.pid(part) for part in ("capture", "apply", "snapshot-1", "snapshot-2")]
+    parts = {"capture", "apply", "snapshot-1", "snapshot-2"}
+    moving.until(lambda now: now.captured_through is not None and moving.pids().keys() == parts)
+    pids = moving.pids().values()
     assert moving.end(signal.SIGKILL) == -signal.SIGKILL
     deadline = time.monotonic() + STEP_S_MAX
     while any(map(is_alive, pids)):
