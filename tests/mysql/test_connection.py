@@ -215,7 +215,7 @@ def test_an_unknown_host_is_an_unavailable_source(source: SourceSettings) -> Non
 
 def test_a_port_on_which_something_else_hangs_up_is_an_unavailable_source(source: SourceSettings) -> None:
     with socket.create_server((source.host, 0)) as server:
-        server.settimeout(5)
+        server.settimeout(60)
         port = server.getsockname()[1]
 
         def hang_up() -> None:

@@ -26,7 +26,7 @@ from tests.support.pipeline import schema_of, write_settings
 ROWS = 500
 CHUNK_ROWS = 7
 VERSION = Version.of_read(1, 42)
-FREED_S_MAX = 5.0
+FREED_S_MAX = 60.0
 """The server frees the locks of a connection when it notices its end: at once, on a machine that has time."""
 
 TABLES = (
@@ -243,7 +243,8 @@ def test_of_many_who_want_a_dead_workers_chunks_each_gets_its_own(hire: Hire, on
     held = [one.first() for _ in range(3)]
     others = [hire() for _ in range(3)]
     one.connection.close()
-    assert [taken_in_time(other) for other in others] == held
+    taken = [taken_in_time(other) for other in others]
+    assert Counter(taken) == Counter(held)  # in whatever order the server frees them
     assert hire().books.take_over() is None
 
 
