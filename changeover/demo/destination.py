@@ -9,7 +9,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ DOUBLE = "tests.riak.double"
 BUCKET_TYPE = "changeover"
 DOUBLES_NODES = 3
 STOP_WAIT_S_MAX = 10.0
+"""Whoever has not ended by then is killed: it holds nothing that is wanted any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,6 @@ def _double() -> Iterator[str]:
             yield addresses
         finally:
             process.stdin.close()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_WAIT_S_MAX)
-            finally:
-                process.kill()
+            process.kill()

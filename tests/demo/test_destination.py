@@ -3,7 +3,6 @@
 import socket
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from changeover.riak.access import Access, Node
 from changeover.riak.buckets import GetBucket
 from changeover.riak.client import Client
 from changeover.riak.request import Bucket
+from tests.support.processes import wait_until
 
 
 def nodes_of(settings: str) -> list[Node]:
@@ -36,10 +36,7 @@ def test_without_an_address_a_double_runs_and_is_said_to_be_one_and_is_gone_at_t
 
 
 def gone_soon(nodes: list[Node]) -> None:
-    deadline = time.monotonic() + 10
-    while any(answers(node) for node in nodes):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert wait_until(lambda: not any(answers(node) for node in nodes))
 
 
 def answers(node: Node) -> bool:
