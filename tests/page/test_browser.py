@@ -73,7 +73,8 @@ def test_every_control_is_reached_and_used_by_keyboard(page: Page) -> None:
     expect(lag).to_be_focused()
     page.keyboard.press("Home")
     expect(lag).to_have_attribute("aria-valuenow", "0")
-    expect(lag).to_have_attribute("aria-valuetext", re.compile(r"^\d\d:\d\d:\d\d: .+"))
+    # With its day before it, where the point is yesterday's.
+    expect(lag).to_have_attribute("aria-valuetext", re.compile(r"\d\d:\d\d:\d\d: .+"))
     page.keyboard.press("Tab")
     expect(page.get_by_role("slider", name=re.compile("^Changes"))).to_be_focused()
 
@@ -114,7 +115,7 @@ def test_figures_that_are_not_renewed_are_called_old_and_are_live_again_when_the
     with served.paused():
         page.clock.fast_forward(20_000)
         expect(page.get_by_role("alert")).to_contain_text("has had nothing new for a while")
-        expect(page.locator("#pulse")).to_have_text(re.compile("^nothing new for 2[0-9] s"))
+        expect(page.locator("#pulse")).to_have_text(re.compile("^nothing new for [2-5][0-9] s"))
         expect(page.locator("body")).to_have_class("old")
     expect(page.get_by_role("alert")).to_be_hidden(timeout=30_000)
     expect(page.locator("#pulse")).to_have_text("live")

@@ -23,7 +23,7 @@ from changeover.page.access import HEADERS
 from changeover.page.app import FORM_BYTES_MAX, STREAMS_MAX
 from changeover.page.server import Server
 from changeover.settings import Settings
-from tests.page.conftest import Served, page_settings, wait_for
+from tests.page.conftest import WAIT_S_MAX, Served, page_settings, wait_for
 from tests.riak.certificates import Authority
 from tests.support.pipeline import write_settings
 
@@ -116,7 +116,7 @@ def serving(settings: Settings) -> Iterator[Server]:
         yield server
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(WAIT_S_MAX)
     assert not thread.is_alive()
 
 
