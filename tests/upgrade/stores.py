@@ -102,7 +102,7 @@ def into_kafka(kept: Kept, cluster: Cluster, pipeline: str, group: str) -> None:
     ]
     for answer in admin.create_topics(new).values():
         answer.result(WAIT_S)
-    found = Topics(cluster, pipeline).describe([topic.topic for topic in new])
+    found = Topics(cluster, pipeline)._await_described([topic.topic for topic in new])
     ids = {name: topic.topic_id for name, topic in found.items()}
     records = [one for one in kept if "record" in one]
     for (topic, number), own in groupby(records, key=lambda one: tuple(one["record"][:2])):
