@@ -33,8 +33,10 @@ hold_stop_s = 240
 workers = 1
 [application]
 report_s = 0.5
+[phases]
+fence_s = 120
 """
-"""Settings beside the usual; times are as short as the rules' are."""
+"""Settings beside the usual; times are as short as the rules' are. The fence is to stand, on any machine."""
 
 PARTS = ("capture", "apply", "snapshot")
 
@@ -141,14 +143,15 @@ class Watched:
 
     def crash(self, name: str, prometheus: Prometheus) -> Story:
         """Kill a part as the kernel does for want of memory; until its next life is scraped."""
-        query = f'process_start_time_seconds{{instance="{self.address(name)}"}}'
+        # The last that was scraped, however long ago: a busy daemon may miss a scrape.
+        query = f'last_over_time(process_start_time_seconds{{instance="{self.address(name)}"}}[1h])'
         before = prometheus.value(query)
         assert before is not None, f"{name} was not scraped yet"
         self._process(name).kill()
         self._known[name].delay_s = RESTART_DELAY_S_FIRST  # each time as if it had run for long before
 
         def has_come_back() -> bool:
-            return prometheus.value(query) not in {None, before}
+            return prometheus.value(query) != before
 
         yield Wait(f"{name} to come back", has_come_back, self.words)
 
