@@ -22,6 +22,7 @@ url = "sqlite:target.db"
 def test_a_command_ends_on_sigterm_as_on_ctrl_c(tmp_path: Path) -> None:
     config = tmp_path / "changeover.toml"
     with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
         config.write_text(CONFIG.format(port=silent.getsockname()[1]))
         with subprocess.Popen(
             [sys.executable, "-P", "-m", "changeover", "doctor", "--config", str(config)],

@@ -287,6 +287,7 @@ def test_capture_whose_server_dies_says_so_in_events_only_and_is_to_be_started_a
             assert process.stderr is not None
             deadline = time.monotonic() + STEP_S_MAX
             while streams(server) == 0:
+                assert process.poll() is None, process.stderr.read()
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
             server.kill()
