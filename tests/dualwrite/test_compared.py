@@ -56,7 +56,8 @@ def test_a_target_that_is_behind_is_no_difference(
     changed_at = ward.newest_sequence
     store = ward.store(compared_share=1.0)
     store.get("prescription", id=1)
-    assert wait_until(lambda: counted(store, "compared_mismatch") > 0, 1.0) is not is_on
+    # Long enough to see it where it comes.
+    assert wait_until(lambda: counted(store, "compared_mismatch") > 0, 1.0 if is_on else 60.0) is not is_on
     ward.deliver(changed_at, ROW)
     assert wait_until(lambda: settled(ward, store, "compared"))
     assert counted(store, "compared_mismatch") == (not is_on)

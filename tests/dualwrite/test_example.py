@@ -75,7 +75,7 @@ def served(config: Path) -> Iterator[httpx.Client]:
             yield client
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)
 
 
 def answers(client: httpx.Client) -> bool:

@@ -60,16 +60,24 @@ def test_a_deletion_in_new_leaves_a_marker(ward: Ward) -> None:
     assert (held.body, held.version) == (None, Version(NEW_EPOCH, 0, 0))
 
 
-def test_the_first_write_of_new_waits_until_every_earlier_lease_has_run_out(ward: Ward) -> None:
-    store = ward.store(lease_s=1.0)
+def test_the_first_write_of_new_waits_until_every_earlier_lease_has_run_out(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ward.store(lease_s=0.4)
+    waits_s = list[float]()
+
+    def wait(wait_s: float) -> None:
+        waits_s.append(wait_s)
+        time.sleep(wait_s)
+
+    monkeypatch.setattr(store._in_new, "_sleep", wait)
     assert store.phase is Phase.OLD
     ward.move(Phase.NEW)
     began = time.monotonic()
     write(store, 1, "2")
-    assert time.monotonic() - began >= 1.0
-    began = time.monotonic()
+    assert time.monotonic() - began >= 0.4
     write(store, 1, "3")
-    assert time.monotonic() - began < 1.0
+    assert waits_s[1:] == [0.0]
 
 
 def test_what_new_does_not_have_is_refused_and_nothing_is_written(ward: Ward) -> None:

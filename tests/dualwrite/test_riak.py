@@ -45,7 +45,7 @@ def settings(request: pytest.FixtureRequest, riak: Running) -> dict[str, Any]:
         control = Control(client, "test", ORDERINGS[ordering], ordering)
         control.keep_proof("3.2.3", {"by": "the tests of the proof itself"})
     target = f'url = "riak://{nodes}"\nbucket_type = "{ORDERINGS[ordering]}"\nordering = "{ordering}"'
-    return {"target": target, "extra": MAPPED, "write_timeout_s": 5.0, "read_timeout_s": 5.0}
+    return {"target": target, "extra": MAPPED}
 
 
 def write(store: DualStore, dose: str, value: object) -> None:

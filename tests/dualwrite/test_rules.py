@@ -1,5 +1,6 @@
 """Each rule of the protocol that the library stands on, and the story that breaks when it is switched off."""
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -208,11 +209,15 @@ def test_of_two_that_read_to_write_the_second_waits_for_the_first(
             return stores[0].get(table, **key)
 
         monkeypatch.setattr(OldTransaction, "get", get)
+    both_have_read = threading.Barrier(2)
 
     def add_one(store: DualStore) -> None:
         with store.transaction() as tx:
             dose = float(dose_of(tx.get("prescription", id=1)))
-            time.sleep(0.2)
+            if is_on:
+                time.sleep(0.2)  # the other one would read meanwhile
+            else:
+                both_have_read.wait(60)
             tx.execute("UPDATE prescription SET dose = %s WHERE id = 1", (dose + 1,))
             tx.changed("prescription", id=1)
 
@@ -252,7 +257,7 @@ def test_no_phase_ends_under_a_transaction(
     with store.transaction() as tx:
         tx.execute("INSERT INTO prescription VALUES (1, 1, NULL)")
         with ward.meanwhile(lambda: ward.move(Phase.FENCED)) as moving:
-            moving.join(0.5)
+            moving.join(0.5 if is_on else 60)
             has_moved = not moving.is_alive()
             tx.execute("COMMIT")
     assert has_moved is not is_on

@@ -39,6 +39,9 @@ NEW_EPOCH = 9
 LEASE_S = 0.05
 """So short that a test can wait for its end."""
 
+PATIENCE_S = 30.0
+"""What a busy disk may take for a write or a read, where a test is not about the time that it takes."""
+
 
 class Ward:
     """A source with one table of prescriptions, its control schema, and an application's stores over it."""
@@ -63,10 +66,14 @@ class Ward:
             "url": f"mysql://{user}@{host}:{port}/{self.schema}",
             "password": self.server.password,
             "report_s": 60.0,
+            "write_timeout_s": PATIENCE_S,
+            "read_timeout_s": PATIENCE_S,
+            "new_timeout_s": PATIENCE_S,
             **own,
         }
         application = [f"{name} = {_toml(value)}" for name, value in given.items()]
-        lines = "\n".join([f"[phases]\nlease_s = {lease_s}", "[application]", *application, extra])
+        phases = f"[phases]\nlease_s = {lease_s}\nfence_s = {PATIENCE_S}"
+        lines = "\n".join([phases, "[application]", *application, extra])
         return Settings.load(
             write_settings(self.server, self.schema, self.folder, target=target, extra=lines)
         )
@@ -132,7 +139,7 @@ class Ward:
         try:
             yield thread
         finally:
-            thread.join(20)
+            thread.join(4 * PATIENCE_S)
         assert not thread.is_alive()
         assert errors == []
 
