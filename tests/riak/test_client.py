@@ -1,5 +1,6 @@
 """The transport, and what goes wrong with nodes and connections: against the double, by its knobs."""
 
+import itertools
 import socket
 import threading
 import time
@@ -10,13 +11,12 @@ from dataclasses import replace
 import pytest
 
 from changeover.errors import TargetUnavailable, TargetUnusable
-from changeover.riak import objects
+from changeover.riak import objects, pool
 from changeover.riak.access import Access, Node
 from changeover.riak.client import Client
 from changeover.riak.clock import of_version
 from changeover.riak.keys import BY_KEY, IndexQuery, Keys, ListKeys
 from changeover.riak.objects import Content, Fetched, Get, Put
-from changeover.riak.pool import REST_S_FIRST
 from changeover.riak.request import Bucket
 from changeover.riak.session import ServerInfo
 from changeover.riak.wire import frame
@@ -26,6 +26,11 @@ from tests.riak.double.running import Running
 from tests.riak.listening import listening
 
 TIMEOUT_S = 0.4
+"""Of what is not answered in time."""
+
+ANSWERED_S = 1.5
+"""Where some answers must come in time: room for a machine that does much else."""
+
 IN_TIME_S = 15
 """Far more than any of the time limits here, and far less than none."""
 
@@ -204,24 +209,24 @@ def test_a_node_that_is_silent_is_waited_for_as_long_as_was_said(
 
 
 def test_a_node_that_trickles_gets_no_longer(double: Running, bucket: Bucket, impatient: Client) -> None:
-    impatient.call(put(bucket, 1, size=4_000))
+    with Client(double.access) as client:
+        client.call(put(bucket, 1, size=4_000))
     double.nodes[0].faults.piece_bytes, double.nodes[0].faults.piece_delay_s = 1, 0.01
     with in_time(), pytest.raises(TargetUnavailable, match="has not answered"):
         impatient.call(Get(bucket, b"1"))
 
 
-def test_a_slow_node_that_keeps_answering_gets_all_the_time_it_needs(
-    double: Running, bucket: Bucket, impatient: Client
-) -> None:
-    double.nodes[0].faults.delay_s = TIMEOUT_S / 20
+def test_a_slow_node_that_keeps_answering_gets_all_the_time_it_needs(double: Running, bucket: Bucket) -> None:
+    double.nodes[0].faults.delay_s = 0.02
     began = time.monotonic()
-    impatient.call_many(puts(bucket, 120))
-    assert time.monotonic() - began > TIMEOUT_S
+    with Client(double.impatient(ANSWERED_S)) as client:
+        client.call_many(puts(bucket, 320))
+    assert time.monotonic() - began > ANSWERED_S
 
 
 def test_a_node_that_takes_nothing_is_not_waited_for_for_ever(bucket: Bucket) -> None:
     with listening(answer=frame(2)) as node:
-        access = Access(nodes=(node,), connect_timeout_s=1, answer_timeout_s=TIMEOUT_S)
+        access = Access(nodes=(node,), answer_timeout_s=TIMEOUT_S)
         with Client(access) as client, in_time(), pytest.raises(TargetUnavailable, match="has not answered"):
             client.call_many(puts(bucket, 20, size=4_000_000))
 
@@ -236,15 +241,16 @@ def test_what_goes_wrong_with_one_key_of_many_fails_the_call_in_time(
 
 
 def test_an_answer_that_comes_too_late_is_never_taken_for_another_request_s(
-    double: Running, bucket: Bucket, impatient: Client
+    double: Running, bucket: Bucket
 ) -> None:
-    impatient.call_many(puts(bucket, 2))
-    faults = double.nodes[0].faults
-    faults.slow_keys, faults.slow_s = lambda key: key == b"0", 1.5 * TIMEOUT_S
-    with pytest.raises(TargetUnavailable):
-        impatient.call(Get(bucket, b"0"))
-    time.sleep(TIMEOUT_S)
-    assert values([impatient.call(Get(bucket, b"1"))]) == [put(bucket, 1).content.value]
+    with Client(double.impatient(ANSWERED_S)) as client:
+        client.call_many(puts(bucket, 2))
+        faults = double.nodes[0].faults
+        faults.slow_keys, faults.slow_s = lambda key: key == b"0", 1.3 * ANSWERED_S
+        with pytest.raises(TargetUnavailable):
+            client.call(Get(bucket, b"0"))
+        time.sleep(0.5 * ANSWERED_S)
+        assert values([client.call(Get(bucket, b"1"))]) == [put(bucket, 1).content.value]
 
 
 # -- answers that are none
@@ -370,16 +376,20 @@ def test_a_node_that_takes_connections_and_says_nothing_is_passed_over(
     double: Running, bucket: Bucket
 ) -> None:
     with listening(answer=b"") as silent:
-        access = replace(double.access, nodes=(silent, *double.access.nodes), connect_timeout_s=TIMEOUT_S)
+        access = replace(double.access, nodes=(silent, *double.access.nodes), connect_timeout_s=ANSWERED_S)
         with Client(access) as client, in_time():
             for number in range(6):
                 client.call(put(bucket, number))
 
 
-def test_a_node_that_failed_is_not_tried_again_and_again(double: Running, bucket: Bucket) -> None:
+def test_a_node_that_failed_is_not_tried_again_and_again(
+    double: Running, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "REST_S_FIRST", IN_TIME_S)
+    monkeypatch.setattr(pool, "REST_S_MAX", IN_TIME_S)
     tried: list[socket.socket] = []
     with listening(answer=b"", links=tried) as silent:
-        access = replace(double.access, nodes=(silent, *double.access.nodes), connect_timeout_s=0.05)
+        access = replace(double.access, nodes=(silent, *double.access.nodes), connect_timeout_s=ANSWERED_S)
         with Client(access) as client:
             for number in range(20):
                 client.call(put(bucket, number))
@@ -393,12 +403,17 @@ def test_a_node_that_dies_in_the_middle_is_named_and_a_repeat_needs_it_not(
         node.faults.delay_s = 0.001
     wanted = puts(bucket, 3_000)
     victim = three.nodes[1]
+    requests = itertools.count(1)
+
+    def dies_at_it(_: bytes) -> bool:
+        if next(requests) == 100:
+            victim.kill()
+        return False
+
+    victim.faults.slow_keys = dies_at_it
     with Client(three.access) as client, in_time():
-        killer = threading.Timer(0.2, victim.kill)
-        killer.start()
         with pytest.raises(TargetUnavailable, match=str(victim.address)):
             client.call_many(wanted)
-        killer.join()
         for node in three.nodes:
             node.faults.delay_s = 0
         assert client.call_many(wanted) == [objects.STORED] * 3_000
@@ -424,8 +439,10 @@ def test_a_node_that_failed_rests_and_is_used_again_when_it_is_back(three: Runni
         for number in range(6):
             client.call(put(bucket, number))
         node.start()
-        client.call(put(bucket, 1))
-        time.sleep(REST_S_FIRST)
+        deadline = time.monotonic() + IN_TIME_S
+        while not node.connections:
+            client.call(put(bucket, 1))
+            assert time.monotonic() < deadline
         for number in range(6):
             client.call(put(bucket, number))
     assert node.connections == 1

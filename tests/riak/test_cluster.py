@@ -5,6 +5,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from changeover.riak.access import Access, Node
 from changeover.riak.client import Client
 from changeover.riak.clock import of_version
@@ -115,34 +117,53 @@ def test_writes_that_arrive_late_and_in_any_order_leave_the_newest_everywhere(
 # -- tombstones
 
 
-def test_a_tombstone_that_is_reaped_lets_a_late_older_write_back_in(bucket: Bucket) -> None:
-    with running(delete_mode_s=0.2) as double, Client(double.access) as client:
+class Later:
+    """The time, as it passes for a cluster in a test."""
+
+    time, time_ns = time.time, time.time_ns
+
+    def __init__(self) -> None:
+        self.passed_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.passed_s
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Later:
+    later = Later()
+    monkeypatch.setattr("tests.riak.double.cluster.time", later)
+    return later
+
+
+def test_a_tombstone_that_is_reaped_lets_a_late_older_write_back_in(bucket: Bucket, later: Later) -> None:
+    with running(delete_mode_s=3) as double, Client(double.access) as client:
         client.call(ordered(bucket, 5))
         client.call(Delete(bucket, KEY, client.call(Get(bucket, KEY)).clock))
         client.call(ordered(bucket, 4))
         assert values(client, bucket) == []
         assert client.call(Get(bucket, KEY, deleted_clock=True)).clock
-        time.sleep(0.25)
+        later.passed_s += 4
         assert client.call(Get(bucket, KEY, deleted_clock=True)).clock == b""
         client.call(ordered(bucket, 4))
         assert values(client, bucket) == [b"4"]
 
 
-def test_a_tombstone_that_is_kept_keeps_it_out(bucket: Bucket) -> None:
+def test_a_tombstone_that_is_kept_keeps_it_out(bucket: Bucket, later: Later) -> None:
     with running(delete_mode_s=None) as double, Client(double.access) as client:
         client.call(ordered(bucket, 5))
         client.call(Delete(bucket, KEY))
-        time.sleep(0.25)
+        later.passed_s += 1_000
         client.call(ordered(bucket, 4))
         assert values(client, bucket) == []
 
 
-def test_a_tombstone_is_not_reaped_while_a_replica_cannot_be_asked(bucket: Bucket) -> None:
-    with running(3, delete_mode_s=0.1) as double, Client(double.access) as client:
+def test_a_tombstone_is_not_reaped_while_a_replica_cannot_be_asked(bucket: Bucket, later: Later) -> None:
+    with running(3, delete_mode_s=3) as double, Client(double.access) as client:
         client.call(ordered(bucket, 5))
         double.nodes[2].kill()
         client.call(Delete(bucket, KEY))
-        time.sleep(0.15)
+        later.passed_s += 4
         assert client.call(Get(bucket, KEY, deleted_clock=True)).clock
 
 

@@ -179,6 +179,7 @@ def test_user_password_and_authority_of_the_settings_reach_the_cluster(
     double: Running, tmp_path: Path
 ) -> None:
     secured = Secured(double, tmp_path)
+    secured.security.pause_s = 0
     (tmp_path / "secret").write_text(PASSWORD)
     login = 'user = "ann"\npassword_file = "secret"\nca_file = "authority.pem"'
     settings = settings_for(double, tmp_path, more=login)

@@ -22,7 +22,9 @@ from tests.riak.double.security import Security, User
 from tests.riak.listening import listening
 
 PASSWORD = "correct horse"
-PAUSE_S = 0.6
+PAUSE_S = 2.0
+"""Half of it must do for a handshake."""
+
 IN_TIME_S = 15
 
 

@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from contextlib import suppress
 
+from changeover.demo.private import free_ports
 from changeover.riak.access import Node as Address
 from changeover.riak.wire import Malformed
 from tests.riak.double.cluster import Cluster
@@ -28,7 +29,8 @@ class Node:
         self._service = Service(cluster, number, f"riak@127.0.0.{number + 1}", version)
         self._listener: socket.socket | None = None
         self._open: set[Link] = set()
-        self._port = 0
+        # One that no outgoing connection can be given while the node is down, or it could not come back.
+        (self._port,) = free_ports(1)
         self.security = security
         self.faults = Faults()
         self.links: deque[Faults] = deque()
@@ -49,7 +51,6 @@ class Node:
         """Open the port; the node's replicas are back, and are handed what they missed."""
         self._cluster.node_came_back(self._number)
         self._listener = socket.create_server(("127.0.0.1", self._port), backlog=128)
-        self._port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def kill(self, *, with_disk: bool = False) -> None:

@@ -24,7 +24,7 @@ class Running:
     def access(self) -> Access:
         """How to reach them; with patience for a test, not for a network."""
         addresses = tuple(node.address for node in self.nodes)
-        return Access(nodes=addresses, connect_timeout_s=2, answer_timeout_s=10)
+        return Access(nodes=addresses, connect_timeout_s=20, answer_timeout_s=60)
 
     def impatient(self, timeout_s: float) -> Access:
         """How to reach them, if an answer is not waited for longer than that."""
