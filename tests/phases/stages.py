@@ -6,8 +6,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -30,7 +32,10 @@ from tests.support.pipeline import Pipeline
 from tests.support.processes import environment
 
 FORCE = "a test"
-FENCE_S = 20
+FENCE_S = 60
+"""More than anybody waits for here: a test that is about its end has its own."""
+
+LOCK_LOOK_S = 0.01
 SETTINGS = (
     f"[phases]\nprocesses_min = 0\ncompared_min = 0\ndirect_success_percent_min = 0\nfence_s = {FENCE_S}\n"
 )
@@ -124,11 +129,31 @@ class Stage:
         variables = environment() | {VARIABLE: f"phase.{point}:1:pause"}
         process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, text=True)
         try:
-            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
             yield process
         finally:
             process.kill()
             process.wait()
+
+    @contextmanager
+    def behind(self) -> Iterator[None]:
+        """The target gets nothing, inside the block: its consumer is halted.
+
+        Not while it holds one of the files, which would hold up everybody else too.
+        """
+        apply = self.pipeline.supervisor.part("apply").process
+        assert apply is not None
+        try:
+            while True:
+                apply.send_signal(signal.SIGSTOP)
+                os.waitid(os.P_PID, apply.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+                if all(_is_free(self.pipeline.folder / name) for name in ("log.db", "target.db")):
+                    break
+                apply.send_signal(signal.SIGCONT)
+                time.sleep(LOCK_LOOK_S)
+            yield
+        finally:
+            apply.send_signal(signal.SIGCONT)
 
     @contextmanager
     def patience(self, fence_s: float) -> Iterator[None]:
@@ -159,3 +184,14 @@ class Stage:
     def moves(self) -> list[PhaseMove]:
         with self.control() as control:
             return moves_of(control)
+
+
+def _is_free(file: Path) -> bool:
+    """Whether nobody is writing to the SQLite file now."""
+    with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        connection.execute("ROLLBACK")
+    return True

@@ -27,12 +27,12 @@ from changeover.phases.operator import Operator
 from changeover.targets.wiring import open_target
 from changeover.values import Row
 from changeover.version import Version
+from tests.phases.stages import SETTINGS
 from tests.support.accounts import run
 from tests.support.commands import Said, said_by
 from tests.support.pipeline import Pipeline, schema_of
 from tests.support.processes import environment
 
-SETTINGS = "[phases]\nprocesses_min = 0\ncompared_min = 0\ndirect_success_percent_min = 0\n"
 TABLES = (
     "CREATE TABLE item (id INT PRIMARY KEY, name VARCHAR(50))",
     "INSERT INTO item VALUES (1, 'one'), (2, 'two'), (3, 'three')",
@@ -98,8 +98,9 @@ def versions(pipeline: Pipeline) -> int:
 
 
 def test_it_is_refused_with_every_reason_and_then_killed_at_every_step_and_done(
-    pipeline: Pipeline, mariadb: PrivateMariaDB
+    pipeline: Pipeline, mariadb: PrivateMariaDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("changeover.phases.finish.SILENT_BEATS", 1_000)  # it runs, however late its beats are
     rewrite(pipeline)
     with pipeline.connection() as connection:
         report_process(ControlSchema(connection, "test"), "web-1", "0.1.0", Phase.NEW, {})
@@ -117,6 +118,7 @@ def test_it_is_refused_with_every_reason_and_then_killed_at_every_step_and_done(
         connection.execute("UPDATE finished_control.process SET seen_ms = 0")
         check_that_a_scan_from_before_the_fence_is_no_proof(pipeline, connection)
     pipeline.supervisor.stop()
+    monkeypatch.undo()
     run(mariadb, "SET GLOBAL read_only = 0")
     assert "can be written to again" in finish(pipeline).stdout
     run(mariadb, "SET GLOBAL read_only = 1")

@@ -1,8 +1,6 @@
 """Who wrote in OLD reads it from the new database: a gate, and what it costs to go against it."""
 
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -24,6 +22,7 @@ EXTRA = """lease_s = 0.05
 url = "mysql://{user}@{host}:{port}/{schema}"
 password = "{password}"
 compared_share = 0.0
+read_timeout_s = 30.0
 """
 
 
@@ -43,18 +42,6 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def stage(running: Stage) -> Stage:
     running.to_old()
     return running
-
-
-@contextmanager
-def behind(stage: Stage) -> Iterator[None]:
-    """The target gets nothing, inside the block."""
-    apply = stage.pipeline.supervisor.part("apply").process
-    assert apply is not None
-    apply.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        apply.send_signal(signal.SIGCONT)
 
 
 def gate_of(stage: Stage) -> Gate:
@@ -103,7 +90,7 @@ def test_who_wrote_in_old_reads_it_once_the_new_database_is_read_and_by_force_he
 ) -> None:
     with DualStore(settings_of(stage)) as store:
         before = name(store.get(TABLE, id=1))
-        with behind(stage):
+        with stage.behind():
             write(store, "of OLD")
             assert stage.step("advance", force=FORCE).state.phase is Phase.BOTH_READ_OLD
             refused = stage.step("advance")
