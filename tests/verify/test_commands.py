@@ -1,9 +1,7 @@
 """What people see: findings as a list, with values, as a page; and one clear line for bad input."""
 
 import json
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from changeover.cli import app
 from changeover.demo.sql import SQLServer
 from changeover.errors import ChangeoverError
 from tests.support.pipeline import Pipeline, write_settings
-from tests.verify.moved import moved
+from tests.verify.moved import moved, target_file
 
 HOSTILE = "<script>alert('x')</script>\x1b[31m"
 TABLES = (
@@ -28,7 +26,7 @@ TABLE = "hostile.strange <b>"
 @pytest.fixture(scope="module")
 def pipeline(mariadb: SQLServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     with moved(mariadb, tmp_path_factory.mktemp("hostile"), TABLES, name="hostile") as pipeline:
-        with closing(sqlite3.connect(pipeline.folder / "target.db", isolation_level=None)) as target:
+        with target_file(pipeline) as target:
             target.execute("DELETE FROM \"strange <b>\" WHERE name = '3'")
             target.execute("UPDATE \"strange <b>\" SET note = '', photo = x'00' WHERE length(name) > 5")
         yield pipeline

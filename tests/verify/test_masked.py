@@ -1,8 +1,6 @@
 """Tables with masks are verified as what they become, and nothing masked is kept or shown."""
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
 from typer.testing import CliRunner
@@ -13,7 +11,7 @@ from changeover.verify.findings import Kind
 from changeover.verify.verdicts import State
 from changeover.verify.verifier import verifying
 from tests.support.pipeline import Pipeline
-from tests.verify.moved import FAST, moved
+from tests.verify.moved import FAST, moved, target_file
 
 SECRET = "number 7 is secret"
 TABLES = (
@@ -43,7 +41,7 @@ def test_masked_rows_are_clean_and_each_difference_is_found_though_keys_are_hash
 ) -> None:
     with (
         verifying(pipeline.settings) as verifier,
-        closing(sqlite3.connect(pipeline.folder / "target.db", isolation_level=None)) as target,
+        target_file(pipeline) as target,
     ):
         assert {verdict.state for verdict in verifier.scan(verifier.tables)} == {State.CLEAN}
         ssns = [ssn for (ssn,) in target.execute("SELECT ssn FROM patient ORDER BY ssn LIMIT 3")]
@@ -73,7 +71,7 @@ def test_masked_rows_are_clean_and_each_difference_is_found_though_keys_are_hash
 
 
 def test_what_is_masked_is_shown_masked(pipeline: Pipeline) -> None:
-    with closing(sqlite3.connect(pipeline.folder / "target.db", isolation_level=None)) as target:
+    with target_file(pipeline) as target:
         target.execute("UPDATE visit SET name = 'x' WHERE id = 7")
     run = CliRunner()
     config = ["--config", str(pipeline.config)]

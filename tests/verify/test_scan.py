@@ -1,11 +1,10 @@
 """How a scan ends: it goes on where it was stopped, and is never clean of what it has not judged."""
 
 import json
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from changeover.verify.verdicts import State
 from changeover.verify.verifier import Verifier, verifying
 from changeover.version import Version
 from tests.support.pipeline import Pipeline, schema_of
-from tests.verify.moved import FAST, moved
+from tests.verify.moved import FAST, moved, target_file
 
 ROWS = 950
 TABLES = (
@@ -144,7 +143,7 @@ def test_too_many_findings_end_a_scan_before_its_end(
     pipeline: Pipeline, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("changeover.verify.scan.FINDINGS_OPEN_MAX", 20)
-    with closing(sqlite3.connect(pipeline.folder / "target.db", isolation_level=None)) as target:
+    with target_file(pipeline) as target:
         target.execute("BEGIN")
         target.execute("UPDATE citizen SET name = 'x' || name")
         target.execute("COMMIT")
@@ -177,7 +176,7 @@ def test_a_delete_marker_that_is_lost_is_found_soon_after(pipeline: Pipeline, ve
         connection.execute("DELETE FROM scanned.citizen WHERE id IN (11, 12)")
         connection.execute("UPDATE scanned.citizen SET name = 'changed' WHERE id = 13")
     pipeline.drain()
-    with closing(sqlite3.connect(pipeline.folder / "target.db", isolation_level=None)) as target:
+    with target_file(pipeline) as target:
         target.execute("DELETE FROM changeover_version WHERE key = CAST('{\"id\":11}' AS BLOB)")
         ((table, judgement),) = recent.look()
         assert table.name == "citizen"
@@ -201,7 +200,7 @@ def test_after_the_move_into_new_what_was_written_there_is_right(
     pipeline: Pipeline, verifier: Verifier
 ) -> None:
     phase = verifier.control.table(PHASE)
-    with closing(sqlite3.connect(pipeline.folder / "target.db", isolation_level=None)) as target:
+    with target_file(pipeline) as target:
         where = "WHERE key = CAST('{\"id\":31}' AS BLOB)"
         ((before,),) = target.execute(f"SELECT version FROM changeover_version {where}").fetchall()
         target.execute("UPDATE citizen SET name = 'written in NEW' WHERE id = 31")
@@ -226,7 +225,7 @@ def test_over_and_over_recently_changed_keys_are_judged_soon(pipeline: Pipeline)
             try:
                 with (
                     pipeline.connection() as connection,
-                    closing(sqlite3.connect(pipeline.folder / "target.db", isolation_level=None)) as target,
+                    target_file(pipeline) as target,
                 ):
                     while not finding_of(pipeline, 21):  # again, where it was judged before it was spoilt
                         connection.execute("UPDATE scanned.citizen SET name = UUID() WHERE id = 21")

@@ -1,8 +1,7 @@
 """Verification over the other stores: MySQL with GTIDs over Kafka, and objects of a mapping in Riak."""
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ from changeover.wiring import create_topics, riak_access
 from tests.riak.double.running import running
 from tests.support.hot_writer import tables
 from tests.support.pipeline import Pipeline, schema_of
-from tests.verify.moved import FAST
+from tests.verify.moved import FAST, target_file
 from tests.verify.test_under_load import UNSYNCED, VERIFY, loaded
 
 
@@ -50,7 +49,7 @@ def test_over_kafka_hot_keys_raise_no_alarm_and_a_spoilt_one_is_found(over_kafka
                 assert [verdict.state for verdict in verifier.scan(hot)] == [State.CLEAN]
         assert {verdict.state for verdict in verifier.scan(verifier.tables)} == {State.CLEAN}
         assert verifier.findings.all() == []
-        with closing(sqlite3.connect(pipeline.folder / "target.db", isolation_level=None)) as target:
+        with target_file(pipeline) as target:
             target.execute("UPDATE citizen SET amount = amount || '1' WHERE id = 7")
         verifier.scan(verifier.tables)
         assert [(one.key, one.columns) for one in verifier.findings.open()] == [(b'{"id":7}', ("amount",))]

@@ -120,7 +120,11 @@ def test_a_scan_raises_no_alarm_whatever_is_written_and_whoever_is_killed_meanwh
         while load.poll() is None:
             scans.append(verifier.scan(verifier.chosen([f"{pipeline.schema}.hot"])))
             scans.append(verifier.scan(verifier.tables))
+            captured = verifier.log.checkpoint()
             has_seen_all = Answer.EQUAL in held_against_the_log and len(killer.killed) > 1
+            has_seen_all &= (
+                captured is not None and captured.changes > 1.1 * changes
+            )  # a changed key counts twice there
             if has_seen_all and time.monotonic() > began_s + seconds:
                 load.terminate()
                 load.wait()
@@ -134,4 +138,4 @@ def test_a_scan_raises_no_alarm_whatever_is_written_and_whoever_is_killed_meanwh
     assert set(killer.killed) == {"capture", "apply"}
     assert Answer.EQUAL in held_against_the_log, "no key was as hot as it was to be"
     assert totals["changes"] >= changes
-    assert totals["hottest"] >= totals["seconds"] * min(300, rate / 10)
+    assert totals["hottest"] >= totals["seconds"] * min(75, rate / 40)

@@ -19,7 +19,7 @@ from changeover.verify.verdicts import State
 from changeover.verify.verifier import Verifier, verifying
 from tests.support.pipeline import Pipeline
 from tests.support.processes import environment, wait_until
-from tests.verify.moved import moved
+from tests.verify.moved import moved, target_file
 
 CITIZENS = (
     "CREATE TABLE citizen (id INT PRIMARY KEY, name VARCHAR(50), height DOUBLE, photo BLOB)",
@@ -43,7 +43,7 @@ def verifier(pipeline: Pipeline) -> Iterator[Verifier]:
 
 def plant(pipeline: Pipeline, *statements: str) -> None:
     """Do to the target what nobody should."""
-    with closing(sqlite3.connect(pipeline.folder / "target.db", isolation_level=None)) as connection:
+    with target_file(pipeline) as connection:
         for statement in statements:
             assert connection.execute(statement).rowcount == 1, statement
 
@@ -99,7 +99,7 @@ def test_each_kind_of_difference_is_found_with_its_columns_and_closed_once_it_is
     assert run(pipeline, "verify").exit_code == 1
     with (
         closing(sqlite3.connect(whole)) as copy,
-        closing(sqlite3.connect(pipeline.folder / "target.db")) as target,
+        target_file(pipeline) as target,
     ):
         copy.backup(target)
     (mended,) = verifier.scan(verifier.tables)
