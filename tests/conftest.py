@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from changeover.demo.mysql8 import PrivateMySQL
 from changeover.demo.server import PrivateMariaDB
@@ -13,8 +13,10 @@ from tests.support.odd_servers import PrivateMySQL57
 # An assertion of a contract that fails then shows its values, as one in a test file does.
 pytest.register_assert_rewrite("tests.contracts")
 
-# Without a deadline for a single example, since machines of CI are slow now and then.
-settings.register_profile("changeover", deadline=None, print_blob=True)
+# Without a bound on the time of an example, or of drawing the first ones: machines of CI are slow at times.
+settings.register_profile(
+    "changeover", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("changeover")
 
 

@@ -308,7 +308,13 @@ class TargetContract:
     # -- values
 
     # Differing executors: each target has its own subclass, and an example that fails on one is tried on all.
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors])
+    @settings(
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.differing_executors,
+            HealthCheck.too_slow,
+        ]
+    )
     @given(st.lists(rows(EVERY_KIND), min_size=1, max_size=3, unique_by=lambda row: row["id"]))
     def test_every_value_comes_back_as_it_was_and_of_the_same_type(
         self, open_target: OpenTarget, written: Sequence[Row]

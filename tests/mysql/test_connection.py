@@ -97,7 +97,7 @@ def test_text_beyond_the_basic_plane_survives(connection: Connection) -> None:
     assert connection.value("SELECT '💾 Žluťoučký \\\\ '") == "💾 Žluťoučký \\ "
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(text=st.text(st.characters(exclude_categories=["Cs"])), data=st.binary())
 def test_any_parameter_arrives_as_it_was_given(connection: Connection, text: str, data: bytes) -> None:
     found = connection.raw("SELECT %s, HEX(%s), %s, HEX(%s)", (text, text, data, data))
