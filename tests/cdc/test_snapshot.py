@@ -161,7 +161,7 @@ def test_rows_that_change_while_they_are_copied_arrive_in_their_last_state(
     def write() -> None:
         with mariadb.connect(database="copied") as connection, connection.cursor() as cursor:
             turn = 0
-            while not done.is_set():
+            while turn < 20 or not done.is_set():  # each kind of change at least, however fast the copy is
                 turn += 1
                 number = turn * 37 % ROWS * 2
                 cursor.execute("UPDATE item SET value = value + 1 WHERE id = %s", (number,))

@@ -29,6 +29,7 @@ from changeover.settings import Settings
 from changeover.supervisor import parts_of
 from changeover.wiring import open_log
 from tests.support.pipeline import Pipeline, write_settings
+from tests.support.processes import wait_until
 
 SCHEMA = "moved"
 TABLES = (
@@ -138,7 +139,7 @@ class Source:
     def forget(self) -> None:
         """Purge all binlog files but the newest; MariaDB keeps those that InnoDB has not yet done with."""
         self.new_file()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while len(self.ask("SHOW BINARY LOGS")) > 1:
             self.ask(f"PURGE BINARY LOGS TO '{self.file}'")
             assert time.monotonic() < deadline
@@ -260,12 +261,16 @@ def test_a_file_that_a_long_statement_opened_is_not_taken_for_as_old_as_it_says(
     source.copy()
     ((before,),) = source.ask("SELECT @@global.max_binlog_size")
     source.ask("SET GLOBAL max_binlog_size = 4096")
-    statement = "INSERT INTO note SELECT 9 + SLEEP(3), '2024-02-29', REPEAT('x', 9000)"
+    statement = "INSERT INTO note SELECT 8 + GET_LOCK('long', 60), '2024-02-29', REPEAT('x', 9000)"
     long = threading.Thread(target=source.change, args=(statement,))
-    long.start()
-    time.sleep(1.2)
-    at_ms = int(time.time() * 1000)
-    source.change("UPDATE person SET name = 'in between' WHERE id = 4")
+    with closing(source.server.connect()) as client, client.cursor() as cursor:
+        cursor.execute("SELECT GET_LOCK('long', 0)")
+        long.start()
+        waiting = "SELECT count(*) FROM information_schema.processlist WHERE state = 'User lock'"
+        assert wait_until(lambda: source.ask(waiting) == ((1,),))
+        time.sleep(1.2)
+        at_ms = int(time.time() * 1000)
+        source.change("UPDATE person SET name = 'in between' WHERE id = 4")
     long.join()
     source.ask(f"SET GLOBAL max_binlog_size = {before}")
     source.change(*CHANGES)

@@ -36,7 +36,7 @@ def test_an_import_that_was_asked_to_stop_says_whether_it_is_done_where_it_is_as
             assert wait_until(lambda: _state(halted.pid) == "T")
             halted.send_signal(signal.SIGTERM)
             halted.send_signal(signal.SIGCONT)
-            assert halted.wait(20) == status
+            assert halted.wait(60) == status
         assert subprocess.run(command, env=environment(), check=False).returncode == OK
 
 

@@ -82,8 +82,11 @@ def machine_in(zone: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TZ", zone)
         time.tzset()
-        yield
-    time.tzset()
+        try:
+            yield
+        finally:
+            patch.undo()
+            time.tzset()
 
 
 def read_from(kind: str, server: SQLServer, config: Path) -> list[Found]:

@@ -236,7 +236,7 @@ def test_damage_behind_a_right_sum_ends_in_values_or_in_an_error_that_capture_re
     random_ = random.Random(name)
     recording = Recording(name)
     small = [packet for packet in recording.packets if len(packet) < 2_000]
-    began = time.monotonic()
+    began = time.process_time()
     for _ in range(MUTATIONS):
         place = random_.randrange(2, len(small))
         event = bytearray(small[place][:-4])
@@ -250,7 +250,7 @@ def test_damage_behind_a_right_sum_ends_in_values_or_in_an_error_that_capture_re
                     at = random_.randrange(BODY, len(event) + 1)
                     event[at:at] = random_.randbytes(random_.randrange(1, 9))
         consumed([*small[:place], with_sum(bytes(event)), *small[place + 1 :]], recording)
-    assert time.monotonic() - began < SECONDS_MAX * 10
+    assert time.process_time() - began < SECONDS_MAX * 10
 
 
 @settings(max_examples=200)
