@@ -128,7 +128,7 @@ def test_a_capture_that_was_halted_wakes_up_fenced(pipeline: Pipeline, log: Kafk
     assert reached
     newer.append([entry(2, 200_000)], checkpoint(200_000), None)
     os.kill(halted.pid, signal.SIGCONT)
-    halted.join(30)
+    halted.join(60)
     assert halted.exitcode == EXIT_FENCED
     sequence = reached.version.sequence
     records = take(log.reader("apply"), 2 * sequence + 1)
@@ -149,7 +149,10 @@ def test_a_capture_that_is_fenced_between_two_records_says_so_and_not_that_kafka
             produce_slowly(older._appender)
 
 
-def test_a_capture_that_is_fenced_waits_for_the_newer_ones_name(pipeline: Pipeline, log: KafkaLog) -> None:
+def test_a_capture_that_is_fenced_waits_for_the_newer_ones_name(
+    pipeline: Pipeline, log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(producing, "NAME_WAIT_S_MAX", 60.0)  # the newer one may be slow here
     older = log.capture()
     older.append([entry(1, 11)], checkpoint(11), None)
     with pipeline.open_log() as other:
@@ -164,10 +167,11 @@ def test_a_capture_that_is_fenced_waits_for_the_newer_ones_name(pipeline: Pipeli
 def test_a_transaction_that_was_open_for_too_long_is_begun_anew_and_nobody_is_said_to_have_taken_over(
     monkeypatch: pytest.MonkeyPatch, log: KafkaLog
 ) -> None:
-    monkeypatch.setattr(client, "TRANSACTION_TIMEOUT_MS", 1_000)
-    capture = log.capture()
-    capture.append([], checkpoint(11), None)
-    before_commit(monkeypatch, capture, lambda: time.sleep(2.5))
+    log.capture().append([], checkpoint(11), None)
+    with monkeypatch.context() as hasty:
+        hasty.setattr(client, "TRANSACTION_TIMEOUT_MS", 2_000)  # enough for what it does at its birth
+        capture = log.capture()
+    before_commit(monkeypatch, capture, lambda: time.sleep(3.5))
     with pytest.raises(LogUnavailable, match="open for too long"):
         capture.append([entry(1, 12)], checkpoint(12), None)
     assert log.capture().checkpoint == checkpoint(11)
@@ -193,14 +197,18 @@ def test_of_two_writers_of_one_name_the_later_fences_the_earlier(pipeline: Pipel
 def test_after_a_commit_of_unknown_outcome_the_producer_is_thrown_away_and_the_next_finds_all_or_nothing(
     monkeypatch: pytest.MonkeyPatch, kafka: PrivateKafka, log: KafkaLog, delay_ms: int | None
 ) -> None:
-    monkeypatch.setattr(producing, "REQUEST_TIMEOUT_S", 1.5)
     capture = log.capture()
     capture.append([entry(1, 11)], checkpoint(11), None)
+    monkeypatch.setattr(producing, "REQUEST_TIMEOUT_S", 1.5)
     pausing = Timer((delay_ms or 0) / 1000, kafka.pause)
     before_commit(monkeypatch, capture, kafka.pause if delay_ms is None else pausing.start)
-    failures = [attempt(capture, sequence) for sequence in (12, 13, 14)]
-    pausing.cancel()
-    kafka.resume()
+    try:
+        failures = [attempt(capture, sequence) for sequence in (12, 13, 14)]
+    finally:
+        pausing.cancel()
+        if pausing.is_alive():
+            pausing.join()  # it may be at it, and must not come behind us
+        kafka.resume()
     monkeypatch.undo()
     resumed = log.capture().checkpoint
     assert resumed
@@ -243,7 +251,7 @@ def test_a_writer_that_died_in_the_middle_of_a_transaction_holds_readers_up_for_
     pipeline: Pipeline, log: KafkaLog
 ) -> None:
     dying = spawned(die_in_append, pipeline.open_log)
-    dying.join(30)
+    dying.join(60)
     log.append([entry(2)])
     assert sent(take(log.reader("apply"), 1)) == [entry(2)]
 
@@ -253,7 +261,7 @@ def test_a_transaction_that_another_left_open_in_the_control_topic_hides_no_chec
 ) -> None:
     capture = log.capture()
     dying = spawned(die_in_definition, pipeline.open_log)
-    dying.join(30)
+    dying.join(60)
     capture.append([entry(1, 11)], checkpoint(11), None)
     with pipeline.open_log() as other:
         assert other.capture().checkpoint == checkpoint(11)
@@ -284,7 +292,10 @@ def test_partitions_that_were_added_stop_the_capture_that_meets_them(
 ) -> None:
     capture = log.capture()
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    admin.create_partitions([NewPartitions(pipeline.topic(CITIZEN), 20)])[pipeline.topic(CITIZEN)].result(10)
+    admin.create_partitions([NewPartitions(pipeline.topic(CITIZEN), 20)])[pipeline.topic(CITIZEN)].result(60)
+    # The broker hears of it a moment later than the controller.
+    topic = pipeline.topic(CITIZEN)
+    assert until(lambda: len(admin.list_topics(timeout=60).topics[topic].partitions) == 20)
     with pytest.raises(LogUnusable, match="has got more partitions than the 2 it had"):
         capture.append([entry(number, 11) for number in range(50)], checkpoint(11), None)
     with pytest.raises(LogUnusable, match=r"has 20 partitions, not 2 as at the start"):

@@ -178,9 +178,9 @@ def test_a_broker_that_is_halted_for_longer_than_the_time_out_costs_time_only(
 def test_a_broker_that_is_killed_in_the_middle_of_a_commit_has_all_of_it_or_nothing(
     broker: PrivateKafka, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, delay_ms: int
 ) -> None:
-    monkeypatch.setattr(producing, "REQUEST_TIMEOUT_S", 3.0)
     with pipeline.open_log() as log:
         capture, reached, outcomes = log.capture(), 0, list[bool]()
+        monkeypatch.setattr(producing, "REQUEST_TIMEOUT_S", 3.0)
         timer = threading.Timer(0.05 + delay_ms / 1000, broker.kill)
         timer.start()
         while not outcomes:

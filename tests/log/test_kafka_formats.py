@@ -49,11 +49,11 @@ def test_a_log_tells_its_format(pipeline: Pipeline) -> None:
     settings = {"bootstrap.servers": pipeline.cluster.servers, "group.id": "plain"}
     consumer = Consumer({**settings, "auto.offset.reset": "earliest"})
     consumer.assign([TopicPartition(control_topic(pipeline.name), 0, 0)])
+    told = (KEY_FORMAT, str(FORMAT).encode())
     try:
-        messages = consumer.consume(100, 5)
+        assert until(lambda: told in {(one.key(), one.value()) for one in consumer.consume(100, 1)})
     finally:
         consumer.close()
-    assert (KEY_FORMAT, str(FORMAT).encode()) in {(one.key(), one.value()) for one in messages}
 
 
 def test_a_log_of_a_newer_format_is_opened_by_nobody(pipeline: Pipeline) -> None:
@@ -71,7 +71,7 @@ def test_to_a_log_of_a_newer_format_no_topic_is_added(kafka: PrivateKafka, pipel
     added = named("added")
     with pytest.raises(StateNewer, match="format 99"):
         make_log(pipeline.cluster, pipeline.name, [*TABLES, added], WANTED)
-    topics = AdminClient({"bootstrap.servers": kafka.bootstrap}).list_topics(timeout=10).topics
+    topics = AdminClient({"bootstrap.servers": kafka.bootstrap}).list_topics(timeout=60).topics
     assert pipeline.topic(CITIZEN) in topics
     assert pipeline.topic(added) not in topics
 

@@ -47,7 +47,14 @@ def configure(admin: AdminClient, topic: str, settings: Mapping[str, str]) -> No
         for name, value in settings.items()
     ]
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
-    admin.incremental_alter_configs([resource])[resource].result(10)
+    admin.incremental_alter_configs([resource])[resource].result(60)
+
+    def is_told() -> bool:
+        """The broker hears of it a moment later than the controller."""
+        found = admin.describe_configs([resource])[resource].result(60)
+        return all(found[name].value == value for name, value in settings.items())
+
+    assert until(is_told)
 
 
 def murmur2(data: bytes) -> int:
@@ -86,7 +93,7 @@ def test_any_client_can_read_keys_values_and_headers(kafka: PrivateKafka, pipeli
         ((partition, end),) = log.append([entry(1, 11)]).items()
     consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": "plain"})
     consumer.assign([TopicPartition(partition.topic, partition.number, end - 1)])
-    (message,) = consumer.consume(1, 10)
+    (message,) = consumer.consume(1, 60)
     consumer.close()
     assert partition.topic == f"{pipeline.name}.records.citizen"
     assert orjson.loads(message.key() or b"") == {"id": 1}
@@ -122,7 +129,7 @@ def test_empty_topics_that_somebody_made_beforehand_are_taken_up(
     admin: AdminClient, pipeline: Pipeline
 ) -> None:
     topic = pipeline.topic(named("given"))
-    admin.create_topics([NewTopic(topic, 3)])[topic].result(10)
+    admin.create_topics([NewTopic(topic, 3)])[topic].result(60)
     assert make_log(pipeline.cluster, pipeline.name, [*TABLES, named("given")], WANTED) == [topic]
     with pipeline.open_log() as log:
         log.append([entry(1, 0, named("given"))])
@@ -132,10 +139,10 @@ def test_topics_that_hold_somebody_elses_records_are_not_taken_up(
     kafka: PrivateKafka, admin: AdminClient, pipeline: Pipeline
 ) -> None:
     topic = pipeline.topic(named("taken"))
-    admin.create_topics([NewTopic(topic, 1)])[topic].result(10)
+    admin.create_topics([NewTopic(topic, 1)])[topic].result(60)
     producer = Producer({"bootstrap.servers": kafka.bootstrap})
     producer.produce(topic, b"somebody's")
-    assert producer.flush(10) == 0
+    assert producer.flush(60) == 0
     with pytest.raises(LogUnusable, match=rf"{topic} holds records that are not of this log"):
         make_log(pipeline.cluster, pipeline.name, [*TABLES, named("taken")], WANTED)
 
@@ -157,11 +164,12 @@ def test_a_topic_that_is_gone_and_then_made_anew_is_refused_by_name(
     admin: AdminClient, pipeline: Pipeline
 ) -> None:
     topic = pipeline.topic(CITIZEN)
-    admin.delete_topics([topic])[topic].result(10)
-    assert until(lambda: topic not in admin.list_topics(timeout=5).topics)
+    admin.delete_topics([topic])[topic].result(60)
+    assert until(lambda: topic not in admin.list_topics(timeout=60).topics)
     with pytest.raises(LogUnusable, match=rf"{topic} is gone"):
         pipeline.open_log()
-    admin.create_topics([NewTopic(topic, 2)])[topic].result(10)
+    admin.create_topics([NewTopic(topic, 2)])[topic].result(60)
+    assert until(lambda: topic in admin.list_topics(timeout=60).topics)
     with pytest.raises(LogUnusable, match=rf"{topic} was made anew"):
         pipeline.open_log()
     with pytest.raises(LogUnusable, match=rf"{topic} was made anew"):
@@ -170,7 +178,8 @@ def test_a_topic_that_is_gone_and_then_made_anew_is_refused_by_name(
 
 def test_a_topic_that_has_got_partitions_is_refused_by_name(admin: AdminClient, pipeline: Pipeline) -> None:
     topic = pipeline.topic(CITIZEN)
-    admin.create_partitions([NewPartitions(topic, 3)])[topic].result(10)
+    admin.create_partitions([NewPartitions(topic, 3)])[topic].result(60)
+    assert until(lambda: len(admin.list_topics(timeout=60).topics[topic].partitions) == 3)
     with pytest.raises(LogUnusable, match=rf"{topic} has 3 partitions, not 2 as at the start"):
         pipeline.open_log()
 
@@ -229,10 +238,10 @@ def test_a_transaction_that_nobody_ends_is_named_and_one_that_ends_is_not(
         log.append([entry(1)])
     # Of somebody else, whose transactions may be open for longer than ours.
     left = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": f"left in {topic}"})
-    left.init_transactions(30)
+    left.init_transactions(60)
     left.begin_transaction()
     left.produce(topic, b"", b"", partition=1)
-    left.flush(30)
+    left.flush(60)
     (end,) = Topics(pipeline.cluster, pipeline.name).ends([Partition(topic, 1)]).values()
     with monkeypatch.context() as impatient:
         impatient.setattr(topics, "OPEN_S_MAX", 1.0)
@@ -240,7 +249,7 @@ def test_a_transaction_that_nobody_ends_is_named_and_one_that_ends_is_not(
         assert complaint.startswith(
             f"topic {topic}, partition 1: the transaction at offset {end - 1} does not end"
         )
-    ending = threading.Timer(0.5, left.abort_transaction, [30])
+    ending = threading.Timer(0.5, left.abort_transaction, [60])
     ending.start()
     assert Topics(pipeline.cluster, pipeline.name).complaints(TABLES, WANTED) == []
     ending.join()
