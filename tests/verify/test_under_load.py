@@ -111,7 +111,7 @@ def test_a_scan_raises_no_alarm_whatever_is_written_and_whoever_is_killed_meanwh
     with (
         PrivateMariaDB(options=UNSYNCED) as server,
         moved(server, tmp_path, tables(), extra=VERIFY) as pipeline,
-        loaded(pipeline, seconds + 40, rate) as load,  # on a busy machine it takes longer to see all of it
+        loaded(pipeline, seconds + 90, rate) as load,  # on a busy machine it takes longer to see all of it
         Killer(pipeline, load, max(3.0, seconds / 12)) as killer,
         verifying(pipeline.settings) as verifier,
     ):
