@@ -25,7 +25,7 @@ TABLES = (
     "CREATE TABLE person (cpr CHAR(11) PRIMARY KEY, name VARCHAR(50))",
     "INSERT INTO person VALUES ('010125-0000', 'Ada')",
 )
-MASKED = '[masks]\nhash = ["*.person.cpr"]\nsecret = "sixteen letters or more"\n[verify]\nwait_s_max = 5\n'
+MASKED = '[masks]\nhash = ["*.person.cpr"]\nsecret = "sixteen letters or more"\n'
 BLOB_BYTES = 16_777_216
 
 
@@ -40,7 +40,7 @@ def place(mariadb: PrivateMariaDB, tmp_path_factory: pytest.TempPathFactory) -> 
 def repair(place: Moved, *words: str, status: int = OK) -> str:
     """What the command prints; where it fails, its line."""
     command = [str(CHANGEOVER), "repair", *words, "--config", str(place.pipeline.config)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == status, done
     return done.stdout if status in {OK, DIFFERENT} else done.stderr
 
@@ -188,10 +188,10 @@ def test_where_no_consumer_runs_the_wait_ends_and_the_repair_is_applied_later(
     mariadb: PrivateMariaDB, tmp_path: Path
 ) -> None:
     with schema_of(mariadb, "stopped", *TABLES) as schema:
-        pipeline = Pipeline(mariadb, schema, tmp_path, extra=ONE_WORKER + "[verify]\nwait_s_max = 2\n")
-        with moved(pipeline) as place:
+        with moved(Pipeline(mariadb, schema, tmp_path, extra=ONE_WORKER)) as place:
             spoil(place, 12)
             place.verify()
+        write_settings(mariadb, schema, tmp_path, extra=ONE_WORKER + "[verify]\nwait_s_max = 2\n")
         line = repair(place, status=UNAVAILABLE)
         assert "the repair is in the log" in line
         assert "changeover status" in line

@@ -48,7 +48,8 @@ def test_a_change_has_a_fate(
 
 @pytest.fixture(scope="module")
 def place(mariadb: PrivateMariaDB, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moved]:
-    with schema_of(mariadb, "explained", CREATE, FILL) as schema:
+    with pytest.MonkeyPatch.context() as patch, schema_of(mariadb, "explained", CREATE, FILL) as schema:
+        patch.setattr("changeover.commands.explain.WAIT_S_MAX", 60.0)  # a busy consumer is no finding here
         pipeline = Pipeline(mariadb, schema, tmp_path_factory.mktemp("explained"), extra=MASKED + ONE_WORKER)
         with moved(pipeline) as place:
             yield place
