@@ -34,7 +34,7 @@ from changeover.version import Version
 from changeover.wiring import open_target
 from consumers.apply import Apply
 from tests.spine.test_moves import SOURCES
-from tests.support.pipeline import Pipeline, schema_of
+from tests.support.pipeline import POLL_S, Pipeline, schema_of
 
 ROWS = 6_000
 WRITERS = 12
@@ -44,6 +44,11 @@ AHEAD_ROWS = 30
 IN_FLIGHT_S = 0.004
 """How long writers run ahead before a chunk is read: some of its rows are then being committed."""
 
+
+LATE_S = 0.05
+"""So long the writers go on behind a read, before its rows are written to the log."""
+
+LATE_S_MAX = 60.0
 
 BINLOG_BEGIN = 4
 """Where the first event of a binlog file lies."""
@@ -77,16 +82,26 @@ class UnsafeSnapshot(Snapshot):
                 return int(gtid.rpartition("-")[2])
 
 
-class SlowLog:
-    """A log that an import writes to slowly, so that its rows come late."""
+class LateLog:
+    """A log that an import writes to late: behind the changes that were made since it has read."""
 
-    def __init__(self, log: Log, delay_s: float) -> None:
+    def __init__(self, log: Log, bounds: BoundedReader, late_s: float) -> None:
         self._log = log
-        self._delay_s = delay_s
+        self._bounds = bounds
+        self._late_s = late_s
 
     def append(self, entries: Sequence[Entry]) -> Offsets:
-        time.sleep(self._delay_s)
+        if self._late_s:
+            time.sleep(self._late_s)
+            self._until_captured()
         return self._log.append(entries)
+
+    def _until_captured(self) -> None:
+        bound = self._bounds.bound()
+        deadline = time.monotonic() + LATE_S_MAX
+        while (checkpoint := self._log.checkpoint()) is None or checkpoint.version[:2] < bound[:2]:
+            assert time.monotonic() < deadline
+            time.sleep(POLL_S)
 
 
 class Race:
@@ -169,11 +184,11 @@ def race(
     pipeline: Pipeline, kind: type[Snapshot] = Snapshot, *, chunk_rows: int = 30, late_s: float = 0.0
 ) -> None:
     """Copy the table in small chunks through a race, while capture runs."""
-    with pipeline.connection() as connection, pipeline.open_log() as log:
+    with pipeline.connection() as connection, pipeline.connection() as another, pipeline.open_log() as log:
         (table,) = captured_tables(connection)
         snapshot = kind(
             connection,
-            SlowLog(log, late_s),
+            LateLog(log, BoundedReader(another, "test", "late"), late_s),
             [table],
             pipeline="test",
             worker="test",
@@ -217,7 +232,7 @@ def test_a_read_stamped_with_the_binlogs_position_loses_changes(pipeline: Pipeli
 def test_the_guard_keeps_late_rows_of_an_import_from_going_over_newer_changes(
     pipeline_of_mariadb: Pipeline,
 ) -> None:
-    race(pipeline_of_mariadb, chunk_rows=100, late_s=0.15)
+    race(pipeline_of_mariadb, chunk_rows=100, late_s=LATE_S)
     apply_all(pipeline_of_mariadb)
     assert pipeline_of_mariadb.compare("hot").difference_count == 0
 
@@ -225,7 +240,7 @@ def test_the_guard_keeps_late_rows_of_an_import_from_going_over_newer_changes(
 def test_without_the_guard_late_rows_go_over_newer_changes(
     pipeline_of_mariadb: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    race(pipeline_of_mariadb, chunk_rows=100, late_s=0.15)
+    race(pipeline_of_mariadb, chunk_rows=100, late_s=LATE_S)
     for module in (changeover.decide, changeover.targets.sqlite):
         monkeypatch.setattr(module, "decide", lambda _held, _new: Outcome.APPLIED)
     apply_all(pipeline_of_mariadb)

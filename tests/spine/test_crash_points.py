@@ -44,7 +44,7 @@ LEDGER_ROWS = 6_000
 """More than capture appends at once: a transaction that changes all of them takes two appends."""
 TABLES = (*records.TABLES, "ledger")
 
-WAIT_S_MAX = 60
+WAIT_S_MAX = 90
 RESTART_DELAY_S = 0.1
 
 SETTINGS = "[snapshot]\nchunk_rows = 400\nworkers = 1\n[consumer]\nbatch_rows = 500\n"

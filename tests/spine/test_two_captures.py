@@ -99,7 +99,7 @@ class Rival:
         if self._process is not None:
             self._wake()
             self._process.terminate()
-            self._process.wait(30)
+            self._process.wait(60)
             self._process = None
 
     def kill(self) -> None:

@@ -38,7 +38,7 @@ class Turn(NamedTuple):
 
 def watch(file: Path) -> None:
     """Have a SQLite log note all turns from now on; none but named captures can append to it then."""
-    with closing(sqlite3.connect(file)) as connection:
+    with closing(sqlite3.connect(file, timeout=60)) as connection:  # a consumer may be committing
         connection.executescript(WITNESS)
 
 
