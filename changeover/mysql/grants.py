@@ -227,6 +227,24 @@ LINE = re.compile(
 )
 
 
+ROUTINE_LINE = re.compile(
+    rf"GRANT (?P<what>.+?) ON (?:PROCEDURE|FUNCTION|PACKAGE|PACKAGE BODY) (?P<on>{NAME}\.{NAME}) TO "
+)
+
+
+def routines_run(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Schema and name of each routine that SHOW GRANTS lets run by itself.
+
+    >>> list(routines_run(["GRANT EXECUTE, ALTER ROUTINE ON PROCEDURE `shop`.`sell` TO `u`@`%`"]))
+    [('shop', 'sell')]
+    """
+    for line in lines:
+        found = ROUTINE_LINE.match(line)
+        if found and "EXECUTE" in found["what"]:
+            schema, name = (_unquoted(part) for part in _objects(found["on"]))
+            yield schema, name
+
+
 def account(user: str) -> str:
     """`name@host` as SQL has it; `%` for a host that is not said.
 

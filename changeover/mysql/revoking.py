@@ -7,7 +7,7 @@ named go on.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 
@@ -43,7 +43,7 @@ class Revoker:
     def freeze(self) -> None:
         """Return once none of the accounts can write any more; `RowLocked` if sessions do not end in time."""
         with Connection(self._source) as connection:
-            self._check_no_roles(connection)
+            self._check_all_can_be_taken(connection)
             for account in self._accounts:
                 for scope, privileges in self._writing(connection, account).items():
                     self._note(connection, account, scope, privileges)
@@ -75,18 +75,23 @@ class Revoker:
         """What lets the account change the captured databases, by what it is on; not what roles give it."""
         held = grants.parse(_lines(connection, account), is_mariadb=is_mariadb(connection))
         found = {
-            scope: [one for one in _of(scope) if one in privileges or ALL in privileges]
-            for scope, privileges in held.own.items()
-            if self._reaches(scope)
+            scope: _taken(scope, privileges) for scope, privileges in held.own.items() if self._reaches(scope)
         }
         return {scope: privileges for scope, privileges in found.items() if privileges}
 
-    def _check_no_roles(self, connection: Connection) -> None:
-        """Raise if one of them may write by a role: whose that is besides, we cannot know."""
+    def _check_all_can_be_taken(self, connection: Connection) -> None:
+        """Raise if one may write by a role, whose that is besides we cannot know, or by a single routine."""
         for account in self._accounts:
-            if any(line.startswith("GRANT ") and " ON " not in line for line in _lines(connection, account)):
+            lines = _lines(connection, account)
+            if any(line.startswith("GRANT ") and " ON " not in line for line in lines):
                 message = f"account {account} has roles, and what they let it do is not taken from it"
                 raise SourceUnfit(message, hint="Grant it what it needs itself, and take the roles away.")
+            for schema, routine in grants.routines_run(lines):
+                if self._reaches(Scope(schema)):
+                    message = (
+                        f"account {account} has EXECUTE on {schema}.{routine}, which is not taken from it"
+                    )
+                    raise SourceUnfit(message, hint=ROUTINE_HINT)
 
     def _end_sessions(self, connection: Connection) -> None:
         begun_before = self._sessions(connection)  # those that begin from now on have no rights
@@ -128,8 +133,17 @@ class Revoker:
         )
 
 
-def _of(scope: Scope) -> Sequence[str]:
-    return ON_TABLES if scope.table else ON_SCHEMAS
+ROUTINE_HINT = (
+    "It may write with its definer's rights: GRANT EXECUTE on the whole schema, and REVOKE this one."
+)
+
+
+def _taken(scope: Scope, held: Collection[str]) -> list[str]:
+    """Of the privileges that are held on this scope those that are taken; some are held on columns alone."""
+    wanted = ON_TABLES if scope.table else ON_SCHEMAS
+    if ALL in held:
+        return list(wanted)
+    return sorted(one for one in held if one.partition(" (")[0] in wanted)
 
 
 def _lines(connection: Connection, account: str) -> list[str]:

@@ -20,7 +20,7 @@ SCHEMA = "revoked_1"
 
 @pytest.fixture
 def server(either: SQLServer) -> Iterator[SQLServer]:
-    with schema_of(either, SCHEMA, "CREATE TABLE item (id INT PRIMARY KEY)"):
+    with schema_of(either, SCHEMA, "CREATE TABLE item (id INT PRIMARY KEY, name VARCHAR(50))"):
         with Connection(source_of(either, SCHEMA)) as connection:
             ControlSchema(connection, "test").make()
         yield either
@@ -42,6 +42,7 @@ def grants(server: SQLServer) -> set[str]:
         rf"GRANT SELECT, INSERT, DELETE ON `revoked%`.* TO {NAME}",
         f"GRANT SELECT, INSERT, TRIGGER ON {SCHEMA}.item TO {NAME}",
         f"GRANT SELECT, INSERT, EXECUTE ON *.* TO {NAME}",
+        f"GRANT SELECT, INSERT (id), UPDATE (name) ON {SCHEMA}.item TO {NAME}",
     ],
 )
 def test_what_is_taken_is_given_back_as_it_was(server: SQLServer, given: str) -> None:
@@ -50,14 +51,14 @@ def test_what_is_taken_is_given_back_as_it_was(server: SQLServer, given: str) ->
         revoker(server).freeze()
         assert revoker(server).is_frozen()
         with pytest.raises(pymysql.Error, match="denied"):
-            run(writer, f"INSERT INTO {SCHEMA}.item VALUES (1)")
+            run(writer, f"INSERT INTO {SCHEMA}.item (id) VALUES (1)")
         assert run(writer, f"SELECT count(*) FROM {SCHEMA}.item") == ((0,),)
         revoker(server).freeze()  # as after a mover that died: nothing is forgotten of what was taken
         for _ in range(2):
             revoker(server).thaw()
             assert grants(server) == before
         assert not revoker(server).is_frozen()
-        run(writer, f"INSERT INTO {SCHEMA}.item VALUES (1)")
+        run(writer, f"INSERT INTO {SCHEMA}.item (id) VALUES (1)")
 
 
 def test_open_transactions_are_ended_and_nothing_of_them_stays(server: SQLServer) -> None:
@@ -67,7 +68,7 @@ def test_open_transactions_are_ended_and_nothing_of_them_stays(server: SQLServer
         client.cursor() as cursor,
     ):
         client.begin()
-        cursor.execute("INSERT INTO item VALUES (7)")
+        cursor.execute("INSERT INTO item (id) VALUES (7)")
         revoker(server).freeze()
         with pytest.raises(pymysql.Error):
             client.commit()
@@ -96,6 +97,14 @@ def test_a_role_that_lets_it_write_is_refused_before_anybody_relies_on_it(server
             assert run(server, f"SELECT count(*) FROM {SCHEMA}_control.revoked") == ((0,),)
         finally:
             run(server, "DROP ROLE scribe")
+
+
+def test_a_routine_that_it_may_run_by_itself_is_refused(server: SQLServer) -> None:
+    run(server, f"CREATE PROCEDURE {SCHEMA}.sell() INSERT INTO {SCHEMA}.item (id) VALUES (9)")
+    with account(server, f"GRANT EXECUTE ON PROCEDURE {SCHEMA}.sell TO {NAME}") as seller:
+        run(seller, f"CALL {SCHEMA}.sell()")
+        with pytest.raises(SourceUnfit, match=r"EXECUTE on revoked_1\.sell"):
+            revoker(server).freeze()
 
 
 def test_an_account_that_is_not_there_is_refused(server: SQLServer) -> None:
