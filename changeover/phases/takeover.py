@@ -83,8 +83,11 @@ class Takeover:
     def run(self, judged: PhaseState, gates: Sequence[Gate], forced: str | None) -> Result:
         """Go into NEW, or come back from the fence with the reason."""
         with self._alone(), self._open_target() as target:  # both before anybody is made to wait
-            fenced = self._mover.move(judged, Phase.FENCED, gates, forced=forced, deadline_in_s=self._fence_s)
             try:
+                # In here too: a COMMIT of FENCED may have happened though nobody has answered it.
+                fenced = self._mover.move(
+                    judged, Phase.FENCED, gates, forced=forced, deadline_in_s=self._fence_s
+                )
                 self._go(fenced, target)
             except BaseException as error:  # noqa: BLE001 - whatever it is, writers must not be left to wait
                 trouble, state = error, self._resolved_at_once()
@@ -92,8 +95,8 @@ class Takeover:
                 return Result(self._settled(target))
         if state is None:
             state = self._resolved_anew(trouble)
-        if not isinstance(trouble, ChangeoverError):
-            raise trouble
+        if not isinstance(trouble, ChangeoverError) or state.attempt == judged.attempt:
+            raise trouble  # of the second kind: it has never been FENCED
         return Result(state, str(trouble))
 
     def resolve(self) -> PhaseState:
@@ -181,7 +184,9 @@ class Takeover:
                 raise
             except ChangeoverError as error:
                 why = error
-        message = f"the fence still stands, for it cannot be undone: {why} It was to be, because: {trouble}"
+        message = (
+            f"the fence may still stand, for it cannot be undone: {why} It was to be, because: {trouble}"
+        )
         raise FenceStands(message) from trouble
 
     def _resolve(self) -> PhaseState:

@@ -262,8 +262,9 @@ def test_where_read_only_cannot_be_set_the_named_accounts_are_revoked(stage: Sta
     assert not stage.is_frozen()  # not by read_only
 
 
-def test_a_mover_that_loses_its_connection_undoes_the_fence_over_another(stage: Stage) -> None:
-    with stage.paused("advance", "drained") as mover:
+@pytest.mark.parametrize("point", ["row_committed", "drained"])
+def test_a_mover_that_loses_its_connection_undoes_the_fence_over_another(stage: Stage, point: str) -> None:
+    with stage.paused("advance", point) as mover:
         (thread,) = stage.movers()
         run(stage.server, f"KILL {thread}")
         mover.send_signal(signal.SIGCONT)
@@ -271,8 +272,9 @@ def test_a_mover_that_loses_its_connection_undoes_the_fence_over_another(stage: 
     check_undone(stage)
 
 
-def test_a_mover_that_is_told_to_end_undoes_the_fence_first(stage: Stage) -> None:
-    with stage.paused("advance", "drained") as mover:
+@pytest.mark.parametrize("point", ["row_committed", "drained"])
+def test_a_mover_that_is_told_to_end_undoes_the_fence_first(stage: Stage, point: str) -> None:
+    with stage.paused("advance", point) as mover:
         mover.send_signal(signal.SIGTERM)
         mover.send_signal(signal.SIGCONT)
         assert mover.wait(60) == 130  # as Ctrl-C has it
