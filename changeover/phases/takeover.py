@@ -128,7 +128,10 @@ class Takeover:
     def _note_fence(self, fenced: PhaseState) -> None:
         """Write down F: a bound that is taken now has seen all that was ever committed beside the library."""
         control = self._control
-        bound = BoundedReader(control.connection, control.pipeline, BEATER, self._sleep).bound()
+        reader = BoundedReader(
+            control.connection, control.pipeline, BEATER, self._sleep, epoch_wait_s_max=self._fence_s
+        )
+        bound = reader.bound()
         with self._mover.locked(fenced) as state:
             write_fence(control, state.at_fence(Version.of_change(bound.epoch, bound.sequence)))
         control.beat(BEATER)  # a watermark comes behind F, whoever else may still beat

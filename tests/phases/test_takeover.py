@@ -14,6 +14,7 @@ from changeover.epoch import Epoch
 from changeover.errors import EpochsClosed, EpochTaken, MoveRefused, PhaseHeld
 from changeover.exits import DIFFERENT, OK
 from changeover.handover import DECIDED, NAME, Handover, Word
+from changeover.mysql.bounded import EPOCH_WAIT_S_MAX
 from changeover.mysql.connection import Connection
 from changeover.mysql.facts import read_server
 from changeover.mysql.grants import Role, statements
@@ -182,6 +183,23 @@ def test_locked_tables_hold_the_fence_up_until_its_time_is_over(stage: Stage) ->
             answer = stage.step("advance", force=FORCE)
         assert "statements or table locks of others do not end" in answer.why
         cursor.execute("UNLOCK TABLES")
+    check_undone(stage)
+
+
+def test_a_server_that_capture_has_not_seen_holds_the_fence_up_until_its_time_is_over(stage: Stage) -> None:
+    with stage.control() as control:
+        newest = control.epochs()[-1]
+        renamed = f"UPDATE {control.table('epoch')} SET identity = %s WHERE number = {newest.number}"
+        control.connection.execute(renamed, ("77-77",))
+        try:
+            begun_s = time.monotonic()
+            with stage.patience(2):
+                answer = stage.step("advance", force=FORCE)
+            took_s = time.monotonic() - begun_s
+        finally:
+            control.connection.execute(renamed, (newest.identity,))
+    assert "capture has not yet seen this server" in answer.why
+    assert took_s < EPOCH_WAIT_S_MAX / 2
     check_undone(stage)
 
 
