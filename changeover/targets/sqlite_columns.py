@@ -49,7 +49,7 @@ def text_of(stored: bytes) -> str:
 
 
 def canonical(column: Column, value: Value) -> Value:
-    """The value that was stored."""
-    if column.exceeds_int64 and isinstance(value, str) and value.isdecimal():
+    """The value that was stored; what `stored` would not have made of one stays as it is."""
+    if column.exceeds_int64 and isinstance(value, str) and value.isdecimal() and stored(int(value)) == value:
         return int(value)
     return value

@@ -7,6 +7,7 @@ is not 0.0, 1 is not 1.0, a text is not bytes, NULL is not the empty text.
 import base64
 import enum
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -117,9 +118,20 @@ def canonical(body: object) -> bytes:
     (False, False, False)
     """
     try:
-        return orjson.dumps(body, default=_tagged)
+        text = orjson.dumps(body, default=_tagged)
     except TypeError:  # half of a UTF-16 pair, or an integer that no source has: the target was given it
-        return repr(body).encode("utf-8", "backslashreplace")
+        return _as_python_says(body)
+    # JSON has no infinity and makes null of it: no source has one, but the target may have been given it.
+    return text if b"null" not in text or _is_finite(body) else _as_python_says(body)
+
+
+def _as_python_says(body: object) -> bytes:
+    return repr(body).encode("utf-8", "backslashreplace")
+
+
+def _is_finite(body: object) -> bool:
+    values = body.values() if isinstance(body, Mapping) else (body,)
+    return all(math.isfinite(value) for value in values if isinstance(value, float))
 
 
 def _tagged(value: object) -> object:

@@ -16,6 +16,7 @@ from changeover.errors import StateNewer, TargetUnavailable, TargetUnusable, Unv
 from changeover.table import Column, Kind, Table
 from changeover.targets import UNVERSIONED, Found, Held
 from changeover.targets.sqlite import SQLiteTarget
+from changeover.targets.sqlite_columns import canonical, stored
 from changeover.values import Value
 from tests.contracts.target import PASSPORT, TargetContract, change, delete, held, put
 from tests.support.tables import CITIZEN, citizen, named, widened
@@ -223,6 +224,13 @@ def test_a_row_of_somebody_else_is_replaced(path: Path, target: SQLiteTarget, wr
     assert target.replace(write, UNVERSIONED)
     assert held(target, 2) == Held(change(7), write.row)
     assert ask(path, "SELECT name FROM citizen WHERE id = 2") == ([("ours",)] if write.row else [])
+
+
+@pytest.mark.parametrize("text", ["5", "0018446744073709551615", "\u0665"])
+def test_a_text_that_we_would_not_have_made_of_a_number_is_told_as_it_is(text: str) -> None:
+    column = Column(name="n", kind=Kind.INTEGER, sql_type="bigint(20) unsigned", nullable=False)
+    assert canonical(column, stored(2**64 - 1)) == 2**64 - 1
+    assert canonical(column, text) == text
 
 
 def walked(target: SQLiteTarget) -> list[Found]:

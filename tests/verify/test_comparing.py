@@ -74,6 +74,8 @@ def test_two_rows_are_alike_if_and_only_if_they_are_exactly(one: Row, other: Row
         (b"x" * 16_000_000, b"x" * 15_999_999),
         ("\ud800", "?"),
         (2**64, float(2**64)),
+        (float("inf"), None),
+        (float("inf"), float("-inf")),
     ],
 )
 def test_what_looks_alike_is_told_apart(one: object, other: object) -> None:
