@@ -55,6 +55,9 @@ DROP_SOME = f"DELETE FROM changeover_version WHERE table_id = ? AND key IN ({SOM
 
 OWN_TABLES = "changeover_"
 
+NOT_WRITTEN = 0
+"""Stands for the number of a table of another tool that we have not written to: no key has a version."""
+
 
 class SQLiteTarget:
     """A target in a SQLite file, made on first use."""
@@ -215,7 +218,14 @@ class SQLiteTarget:
     def _keys(self, table: Table) -> Keys | None:
         """The table's keys; None if the target has no such table."""
         statements = self._find(table)
+        if statements is None and self._adopt and self._is_there(table):
+            adopting.check(self._rows, table, _declared(table))
+            return Keys(table, NOT_WRITTEN, self._found)
         return Keys(table, statements.table_id, self._found) if statements else None
+
+    def _is_there(self, table: Table) -> bool:
+        sql = "SELECT 1 FROM sqlite_master WHERE name = ? COLLATE NOCASE"
+        return self._connection.execute(sql, (table.name,)).fetchone() is not None
 
     def _found(self, sql: str, parameters: Sequence[Value]) -> list[tuple[Value, ...]]:
         return self._connection.execute(sql, parameters).fetchall()
@@ -247,11 +257,11 @@ class SQLiteTarget:
         if table.name.lower().startswith("sqlite_"):
             message = f"{table.full_name} cannot be moved into SQLite, which keeps such names for itself"
             raise TargetUnusable(message, hint="Put the table in source.exclude.")
-        if execute("SELECT 1 FROM sqlite_master WHERE name = ? COLLATE NOCASE", (table.name,)).fetchone():
+        if self._is_there(table):
             if not self._adopt or table.name.lower().startswith(OWN_TABLES):
                 message = f"the target has a table {table.name} that changeover did not make"
                 raise UnversionedObject(message)
-            adopting.check(self._rows, table, {column.name: affinity(column) for column in table.columns})
+            adopting.check(self._rows, table, _declared(table))
             return self._note(table)
         columns = ", ".join(
             f"{quoted(column.name)} {affinity(column)}{'' if column.nullable else ' NOT NULL'}"
@@ -329,6 +339,10 @@ def check(path: Path, pipeline: str, *, adopt: bool = False) -> None:
             f"not to {pipeline!r} in format {FORMAT}"
         )
         raise TargetUnusable(message, hint="Its versions mean nothing here: move into a new file.")
+
+
+def _declared(table: Table) -> dict[str, str]:
+    return {column.name: affinity(column) for column in table.columns}
 
 
 def _unusable(path: Path, why: str) -> TargetUnusable:

@@ -11,7 +11,7 @@ from changeover.decide import Outcome
 from changeover.envelope import encode_key
 from changeover.errors import TargetUnusable, UnversionedObject
 from changeover.table import Table
-from changeover.targets import Held
+from changeover.targets import UNVERSIONED, Found, Held
 from changeover.targets.sqlite import SQLiteTarget
 from tests.contracts.target import PASSPORT, change, delete, held, put
 from tests.support.tables import CITIZEN, EVERY_KIND, citizen, named
@@ -43,6 +43,22 @@ def test_a_row_of_another_tool_is_older_than_every_version(path: Path) -> None:
         assert held(target, 1) == Held(change(0), citizen(1, "ours"))
         assert held(target, 2) == Held(change(0), None)
     assert ask(path, "SELECT * FROM citizen") == [(1, "ours"), (3, "theirs"), (4, "Ada")]
+
+
+def test_a_table_of_another_tool_is_read_before_anything_is_written_to_it(path: Path) -> None:
+    ask(path, LIKE_OURS, "INSERT INTO citizen VALUES (1, 'theirs')")
+    key = encode_key(CITIZEN, citizen(1))
+    with adopting(path) as target:
+        assert target.read_many(CITIZEN, [key]) == [Held(UNVERSIONED, citizen(1, "theirs"))]
+        found = [one for page in target.walk(CITIZEN) for one in page.found]
+        assert found == [Found(key, '{"id":1}', UNVERSIONED, is_row=True)]
+        assert target.read_many(PASSPORT, [key]) == [None]
+
+
+def test_a_table_that_cannot_be_adopted_is_refused_before_it_is_read(path: Path) -> None:
+    ask(path, "CREATE TABLE citizen (id INTEGER PRIMARY KEY)")
+    with adopting(path) as target, pytest.raises(TargetUnusable, match="it lacks name"):
+        target.read_many(CITIZEN, [encode_key(CITIZEN, citizen(1))])
 
 
 def test_an_adopted_row_has_a_version_from_then_on(path: Path) -> None:
