@@ -62,6 +62,7 @@ class Compared:
         masks: Masks,
         settings: ApplicationSettings,
         counts: Counts,
+        adopts: bool = False,
         chance: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -71,6 +72,7 @@ class Compared:
         self._masks = masks
         self._share = settings.compared_share
         self._counts = counts
+        self._adopts = adopts
         self._chance = chance
         self._budget = Budget(settings.compared_per_s_max, clock)
         self._waiting: queue.Queue[Sample] = queue.Queue(SAMPLES_WAITING_MAX)
@@ -135,7 +137,9 @@ class Compared:
             pairs = [
                 Pair(source=body, bound=seen.bound, held=one) for body, one in zip(bodies, held, strict=True)
             ]
-            return [(key, answer_of(pair)) for key, pair in zip(keys, pairs, strict=True)]
+            return [
+                (key, answer_of(pair, adopts=self._adopts)) for key, pair in zip(keys, pairs, strict=True)
+            ]
 
         return list(self._counted(known.table, self._workers.do(read, READ_S_MAX)))
 

@@ -16,7 +16,8 @@ from changeover.errors import ChangeoverError
 from changeover.mysql.carried import parse_row, select_row
 from changeover.mysql.phases import parse_phase, select_phase
 from changeover.phase import Phase, PhaseState
-from changeover.targets import Held, Target
+from changeover.table import Table
+from changeover.targets import UNVERSIONED, Held, Target
 from changeover.targets.applied import applied_through
 from changeover.values import Row
 from changeover.version import Version
@@ -39,6 +40,7 @@ class Reads:
         phase_table: str,
         timeout_s: float,
         new_timeout_s: float,
+        adopts: bool = False,
     ) -> None:
         self._lease = lease
         self._connections = connections
@@ -48,6 +50,7 @@ class Reads:
         self._phase_of = (select_phase(phase_table), (pipeline,))
         self._timeout_s = timeout_s
         self._new_timeout_s = new_timeout_s
+        self._adopts = adopts
 
     def get(self, known: Known, key: Mapping[str, object], session: Session) -> Answer:
         """The row with this key."""
@@ -62,7 +65,11 @@ class Reads:
             if phase is Phase.NEW:
                 raise
             return self._fallen_back(known, key, session, str(error))
-        if phase is Phase.NEW or accepts(session.needs(place), held and held.version, through):
+        if phase is Phase.NEW:
+            return self._answer(held)
+        if held and held.version == UNVERSIONED and not self._adopts:
+            return self._fallen_back(known, key, session, "what the new database holds is not changeover's")
+        if accepts(session.needs(place), held and held.version, through):
             return self._answer(held)
         return self._fallen_back(known, key, session, "the new database is behind what this session wrote")
 
@@ -77,12 +84,12 @@ class Reads:
         needed = session.needs(place)
 
         def ask(target: Target[Any]) -> tuple[Held[Any] | None, Version | None]:
-            held = target.read(known.to, place.key)
+            held = held_at(target, known.to, place.key)
             if accepts(needed, held and held.version, None):
                 return held, None
             # What the target has applied through is asked for first, and the row again behind it.
             through = applied_through(target)
-            return target.read(known.to, place.key), through
+            return held_at(target, known.to, place.key), through
 
         held, through = self._workers.do(ask, timeout_s, is_patient=timeout_s == self._new_timeout_s)
         if through is not None and needed != NOTHING:
@@ -122,4 +129,15 @@ class Reads:
         if held is None:
             return Answer(value=None, origin=Origin.NEW)
         value = None if held.body is None else self._form.value(held.body)
-        return Answer(value=value, origin=Origin.NEW, version=held.version)
+        return Answer(value=value, origin=Origin.NEW, version=version_of(held))
+
+
+def held_at(target: Target[Any], table: Table, key: bytes) -> Held[Any] | None:
+    """What any reader gets there: also what another tool, or in NEW a client of its own, has written."""
+    (held,) = target.read_many(table, [key])
+    return held
+
+
+def version_of(held: Held[Any]) -> Version | None:
+    """The version of what is held, None where it has none."""
+    return None if held.version == UNVERSIONED else held.version

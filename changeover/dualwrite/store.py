@@ -102,9 +102,16 @@ class DualStore:
             phase_table=self._phase_table,
             timeout_s=own.read_timeout_s,
             new_timeout_s=own.new_timeout_s,
+            adopts=settings.target.adopt,
         )
         self._compared = Compared(
-            old, self._readers, settings.pipeline, masks=masks, settings=own, counts=self.counts
+            old,
+            self._readers,
+            settings.pipeline,
+            masks=masks,
+            settings=own,
+            counts=self.counts,
+            adopts=settings.target.adopt,
         )
         self._own_session = Session()
 

@@ -9,6 +9,7 @@ from changeover.dualwrite.counts import Counts
 from changeover.dualwrite.forms import Form
 from changeover.dualwrite.lease import PhaseLease
 from changeover.dualwrite.old import Parameters
+from changeover.dualwrite.reads import held_at, version_of
 from changeover.dualwrite.tables import Known, Place, Tables
 from changeover.dualwrite.workers import Workers
 from changeover.errors import PhaseForbids
@@ -107,7 +108,7 @@ class NewTransaction:
         if place in self._written:
             body = self._written[place][1]
             return self._answer(Held(self._version, body))
-        return self._answer(self._parts.do(lambda target: target.read(known.to, place.key)))
+        return self._answer(self._parts.do(lambda target: held_at(target, known.to, place.key)))
 
     def commit(self) -> None:
         """Write what was put, key by key."""
@@ -120,6 +121,7 @@ class NewTransaction:
         self._parts.write(write)
 
     def _answer(self, held: Held[Any] | None) -> Answer:
-        if held is None or held.body is None:
-            return Answer(value=None, origin=Origin.NEW, version=held.version if held else None)
-        return Answer(value=self._parts.form.value(held.body), origin=Origin.NEW, version=held.version)
+        if held is None:
+            return Answer(value=None, origin=Origin.NEW)
+        value = None if held.body is None else self._parts.form.value(held.body)
+        return Answer(value=value, origin=Origin.NEW, version=version_of(held))

@@ -163,9 +163,9 @@ class Ward:
             (table,) = captured_tables(connection)
             target.write([Write(table, encode_key(table, row), Version.of_change(1, sequence), row)])
 
-    def applied(self) -> None:
+    def applied(self, **own: Any) -> None:  # noqa: ANN401
         """Note in the target that all that is committed now is applied, as the consumers do."""
-        with open_target(self.settings()) as target:
+        with open_target(self.settings(**own)) as target:
             note_applied(target, Version.of_change(1, self.newest_sequence))
 
     def body(self, number: int) -> Any:  # noqa: ANN401
