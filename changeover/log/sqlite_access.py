@@ -16,7 +16,8 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
             yield
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:  # of a full disk SQLite has rolled back by itself
+                connection.execute("ROLLBACK")
             raise
 
 

@@ -297,8 +297,9 @@ class SQLiteTarget:
                 yield
                 self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
                 self._statements = known  # a table that was made in between is gone again
+                if self._connection.in_transaction:  # of a full disk SQLite has rolled back by itself
+                    self._connection.execute("ROLLBACK")
                 raise
 
     @contextmanager
@@ -311,7 +312,8 @@ class SQLiteTarget:
                 yield
             finally:
                 self._connection.text_factory = str
-                self._connection.execute("COMMIT")
+                if self._connection.in_transaction:
+                    self._connection.execute("COMMIT")
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

@@ -129,6 +129,17 @@ def test_a_lock_that_nobody_gives_back_is_waited_for_no_longer_than_the_bound(
         assert [record.key for record in take(log.reader("apply"), 1)] == [entry(2).key]
 
 
+def test_a_full_disk_is_named_and_leaves_nothing_of_the_transaction(path: Path) -> None:
+    with SQLiteLog(path, PIPELINE) as log:
+        (pages,) = log.connection.execute("PRAGMA page_count").fetchone()
+        log.connection.execute(f"PRAGMA max_page_count = {pages + 5}")
+        with pytest.raises(LogUnavailable, match="full"):
+            log.append([entry(1)._replace(value=bytes(4096))] * 50)
+        log.connection.execute(f"PRAGMA max_page_count = {pages + 500}")
+        log.append([entry(2)])
+        assert [record.key for record in take(log.reader("apply"), 1)] == [entry(2).key]
+
+
 def test_watermarks_that_all_groups_have_passed_do_not_pile_up(path: Path) -> None:
     with SQLiteLog(path, PIPELINE) as log:
         capture, reader = log.capture(), log.reader("apply")

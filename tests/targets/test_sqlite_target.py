@@ -186,6 +186,19 @@ def test_a_lock_that_nobody_gives_back_is_waited_for_no_longer_than_the_bound(
         assert held(target, 1) == Held(change(5), citizen(1))
 
 
+def test_a_full_disk_is_named_and_the_next_batch_makes_the_table_that_went_with_it(
+    target: SQLiteTarget,
+) -> None:
+    execute = target._connection.execute
+    (pages,) = execute("PRAGMA page_count").fetchone()
+    execute(f"PRAGMA max_page_count = {pages + 5}")
+    with pytest.raises(TargetUnavailable, match="full"):
+        target.write([put(number, change(5), "x" * 4_000) for number in range(50)])
+    execute(f"PRAGMA max_page_count = {pages + 500}")
+    target.write([put(1, change(5))])
+    assert held(target, 1) == Held(change(5), citizen(1))
+
+
 def test_a_row_without_a_version_is_told_by_readers_of_many_and_by_the_walk(
     path: Path, target: SQLiteTarget
 ) -> None:
