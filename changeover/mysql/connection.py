@@ -6,7 +6,7 @@ place that turns text into values (`changeover.values`), and none in which a dri
 
 import ssl
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 import pymysql
@@ -148,7 +148,9 @@ class Connection:
         try:
             yield
         except BaseException:
-            with _translated(self.source.host):
+            with suppress(
+                pymysql.Error, OSError
+            ):  # the error may have closed it, and then the server does it
                 self._connection.rollback()
             raise
         self.execute("COMMIT")
