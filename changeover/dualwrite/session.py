@@ -43,10 +43,13 @@ class Session:
     def wrote(self, place: Place, version: Version | None) -> None:
         """The session has committed a write of this version to the key; None: not known which, or whether.
 
-        A later commit to the key goes over an unknown one: it held the row's lock, so it came behind.
+        A later commit to the key goes over an unknown one: it held the row's lock, so it came behind. Of two
+        whose versions are known, the one that committed first may get here last.
         """
         with self._lock:
-            self._written.pop(place, None)
+            held = self._written.pop(place, UNKNOWN)
+            if version is not None and held != UNKNOWN:
+                version = max(version, held)
             self._written[place] = version or UNKNOWN
             while len(self._written) > KEYS_MAX:
                 _, oldest = self._written.popitem(last=False)

@@ -33,6 +33,13 @@ def test_an_unknown_outcome_is_above_everything_until_the_key_is_written_again()
     assert session.needs(ONE) == at(6)
 
 
+def test_of_two_threads_the_one_that_committed_first_may_say_so_last() -> None:
+    session = Session()
+    session.wrote(ONE, at(6))
+    session.wrote(ONE, at(5))
+    assert session.needs(ONE) == at(6)
+
+
 def test_what_is_applied_through_is_forgotten() -> None:
     session = Session()
     session.wrote(ONE, at(5))
