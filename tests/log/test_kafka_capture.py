@@ -190,6 +190,25 @@ def test_of_two_writers_of_one_name_the_later_fences_the_earlier(pipeline: Pipel
         assert len(take(two.reader("apply"), 2)) == 2
 
 
+def test_a_writer_whose_transaction_was_open_for_too_long_begins_anew_and_is_not_stopped(
+    monkeypatch: pytest.MonkeyPatch, pipeline: Pipeline
+) -> None:
+    monkeypatch.setattr(client, "TRANSACTION_TIMEOUT_MS", 1_000)
+    commit = producing.Appender.commit
+
+    def late(appender: producing.Appender) -> None:
+        time.sleep(2.5)
+        commit(appender)
+
+    with KafkaLog(pipeline.cluster, pipeline.name, writer="chunks") as log:
+        with monkeypatch.context() as halted:
+            halted.setattr(producing.Appender, "commit", late)
+            with pytest.raises(LogUnavailable, match="open for too long"):
+                log.append([entry(1)])
+        log.append([entry(2)])
+        assert sent(take(log.reader("apply"), 1)) == [entry(2)]
+
+
 # -- unknown outcomes
 
 

@@ -1,6 +1,7 @@
 """A pipeline's log on a Kafka cluster."""
 
 import secrets
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Self
@@ -9,6 +10,7 @@ import orjson
 
 from changeover.errors import Fenced, LogUnusable
 from changeover.log import Checkpoint, Entry, GroupProgress
+from changeover.log.kafka import client
 from changeover.log.kafka.client import Cluster, unavailable
 from changeover.log.kafka.control import FORMAT, KEY_FORMAT, KEY_IDENTITY, KEY_TOPIC, ControlTopic
 from changeover.log.kafka.groups import Groups, note_of
@@ -68,14 +70,13 @@ class KafkaLog:
             return {}
         appender = self._appender or self._new_appender(f"writer.{self._writer_id}")
         self._appender = None  # one that fails is thrown away, and the next one ends what it has left open
+        begun_s = time.monotonic()
         try:
             ends = appender.append(entries)
         except Fenced as error:
-            if self._writer:
-                raise
-            message = (
-                "Kafka has ended our transaction, because it was open for too long"  # as nobody has our id
-            )
+            if self._writer and time.monotonic() - begun_s < client.TRANSACTION_TIMEOUT_MS / 1000:
+                raise  # too soon for Kafka to have ended it by itself: another one has our name
+            message = "Kafka has ended our transaction, because it was open for too long"
             raise unavailable(message) from error
         self._appender = appender
         return ends
