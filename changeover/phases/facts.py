@@ -28,7 +28,8 @@ def gather(settings: Settings, control: ControlSchema, log: Log) -> Facts:
         phase=state.phase,
         fence=state.fence,
         applied_through=now.applied_through,
-        is_imported=now.is_import_applied or settings.snapshot.workers == 0,
+        # Another tool's copy has no books here; ours that was begun is to be finished, whoever does it.
+        is_imported=now.is_import_applied or (settings.snapshot.workers == 0 and not now.tables),
         lag_ms=now.lag_ms,
         findings_open=verdict.findings_open,
         proved=Proved(

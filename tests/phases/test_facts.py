@@ -7,7 +7,9 @@ from changeover import __version__
 from changeover.demo.sql import SQLServer
 from changeover.dualwrite.counts import Counts
 from changeover.log.sqlite import SQLiteLog
+from changeover.mysql.catalog import captured_tables
 from changeover.mysql.control import ControlSchema
+from changeover.mysql.imports import ImportBooks
 from changeover.mysql.processes import report_process
 from changeover.phase import Phase
 from changeover.phases.facts import gather
@@ -45,3 +47,15 @@ def test_what_the_library_reports_is_what_the_gates_judge(
     # Nothing has begun: what is not known does not hold.
     shut = {gate.name for gate in failing(list(judged.values()))}
     assert {"import", "lag", "verdict"} <= shut
+
+
+def test_an_import_that_was_begun_is_to_be_finished_though_no_worker_is_set(
+    either: SQLServer, open_control: Callable[[], ControlSchema], tmp_path: Path
+) -> None:
+    control = open_control()
+    run(either, "CREATE TABLE phased.item (id INT PRIMARY KEY)")
+    settings = Settings.load(write_settings(either, "phased", tmp_path, extra="[snapshot]\nworkers = 0"))
+    with SQLiteLog(tmp_path / "log.db", "test", replay_window_h=1) as log:
+        assert gather(settings, control, log).is_imported
+        ImportBooks(control).enrol(captured_tables(control.connection))
+        assert not gather(settings, control, log).is_imported
