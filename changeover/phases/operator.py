@@ -101,7 +101,7 @@ class Operator:
         """Finish or undo what a mover has left behind; whichever it is, the new store decides."""
         ended = self._takeover().resolve()
         wanted = _neighbour(state.phase, step)  # after it: what is left behind NEW is to be finished too
-        why = "" if ended.phase is wanted else LEFT[ended.phase]
+        why = "" if ended.phase is wanted else LEFT.get(ended.phase, OVERTAKEN)
         return Answer(is_made=not why, before=state.phase, state=ended, gates=(), why=why)
 
     def _takeover(self) -> Takeover:
@@ -137,6 +137,7 @@ LEFT = {
     Phase.NEW: "the mover that was here before had decided for NEW, so that was finished",
     Phase.BOTH_READ_NEW: "the mover that was here before had not decided, so its fence is undone",
 }
+OVERTAKEN = "another mover came first, and undid the fence: see `changeover phase show`"
 
 
 def standing(control: ControlSchema) -> Standing:

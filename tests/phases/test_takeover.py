@@ -19,7 +19,8 @@ from changeover.mysql.connection import Connection
 from changeover.mysql.facts import read_server
 from changeover.mysql.grants import Role, statements
 from changeover.mysql.preflight import needs_of
-from changeover.phase import Phase
+from changeover.phase import Phase, PhaseState
+from changeover.phases.takeover import Takeover
 from changeover.targets import Note
 from changeover.targets.wiring import open_target
 from changeover.version import Version
@@ -125,6 +126,22 @@ def test_a_mover_that_dies_before_the_word_is_out_leaves_a_fence_that_the_next_c
     assert answer.state.phase is Phase.BOTH_READ_NEW
     assert answer.is_made
     check_undone(stage)
+
+
+def test_who_comes_to_undo_a_fence_behind_somebody_who_went_back_further_is_told(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.killed("advance", "frozen")
+    resolve = Takeover.resolve
+
+    def overtaken(takeover: Takeover) -> PhaseState:
+        resolve(takeover)
+        return stage.step("back").state
+
+    monkeypatch.setattr(Takeover, "resolve", overtaken)
+    answer = stage.step("back")
+    assert (answer.is_made, answer.state.phase) == (False, Phase.BOTH_READ_OLD)
+    assert "another mover came first" in answer.why
 
 
 @pytest.mark.parametrize("point", FINISHED)
