@@ -44,6 +44,9 @@ class BeforeCommit:
     epoch: Epoch | None
     session: str
     last_gtid: str
+    has_gtids: bool
+    """Whether the server's commits have GTIDs; without them a silent answer says nothing."""
+
     is_read_exactly: bool
     """Whether the session's modes leave values as they are."""
 
@@ -72,24 +75,25 @@ class CommitPlaces:
         self._is_mariadb = is_mariadb
         self._parameters = (pipeline, pipeline)
         self._tracking: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
-        last = "@@last_gtid" if is_mariadb else "''"
+        told = "@@last_gtid" if is_mariadb else "@@global.gtid_mode"
         # In the same statement as the phase, which is locked; the epoch is not, capture may open one.
         self._sql = select_phase(
             phase_table,
             lock=SHARED,
-            also=f"CONNECTION_ID() + 0, {last}, @@session.sql_mode, "
+            also=f"CONNECTION_ID() + 0, {told}, @@session.sql_mode, "
             f"(SELECT CONCAT_WS(' ', number, identity, first_sequence) FROM {epoch_table} "
             "WHERE pipeline = %s ORDER BY number DESC LIMIT 1)",
         )
 
     def before(self, old: Old) -> BeforeCommit | None:
         """What the session is like now; None before the first move of phase."""
-        for *state, session, last, modes, epoch in old.rows(self._sql, self._parameters):
+        for *state, session, told, modes, epoch in old.rows(self._sql, self._parameters):
             return BeforeCommit(
                 state=parse_phase(*map(text, state)),
                 epoch=_epoch(text(epoch)),
                 session=text(session),
-                last_gtid=text(last),
+                last_gtid=text(told) if self._is_mariadb else "",
+                has_gtids=self._is_mariadb or not text(told).startswith("OFF"),
                 is_read_exactly=UNTRUSTED_MODES.isdisjoint(text(modes).split(",")),
                 is_answered=old.keeps_answers and self._tracking.get(old.connection) == text(session),
             )
@@ -120,6 +124,8 @@ class CommitPlaces:
 
     def _gtid(self, connection: Any, before: BeforeCommit) -> str | None:  # noqa: ANN401
         """The commit's GTID, empty if it changed nothing and has none; None where that is not known."""
+        if not before.has_gtids:
+            return None
         if before.is_answered:
             return gtid_in_answer(connection)
         sql = "SELECT @@last_gtid, CONNECTION_ID() + 0" if self._is_mariadb else OWN_HISTORY
