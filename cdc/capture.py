@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
-from cdc.events import Beaten, Began, Committed, Event, RowsChanged, Stated, Stream
+from cdc.events import Beaten, Began, Committed, Event, RolledBack, RowsChanged, Stated, Stream
 from cdc.spill import SpillingStore
 from cdc.statement import Effect, Name, effect_of, without_values
 from cdc.transaction import Transaction
@@ -148,8 +148,7 @@ class Capture:
     def _take(self, event: Event) -> None:
         match event, self._open:
             case Began(name=name, is_prepared_xa=is_xa), None:
-                store = SpillingStore()
-                self._open = Open(name, is_xa, store, Transaction(store))
+                self._open = _opened(name, is_xa=is_xa)
             case RowsChanged(), Open(is_xa=True):
                 raise self._unreadable(f"an XA transaction changes {event.table.full_name}", XA_HINT)
             case RowsChanged(table=table, rows=rows), Open(changes=changes):
@@ -162,6 +161,9 @@ class Capture:
             case Stated(text=text), Open():
                 self._open.is_xa |= text.startswith("XA START")
                 self._judge(event)
+            case RolledBack(), Open(name=name, is_xa=is_xa, store=store):
+                store.close()
+                self._open = _opened(name, is_xa=is_xa)
             case Committed(), Open():
                 self._commit(self._open, event)
             case _:
@@ -243,6 +245,11 @@ class Capture:
         return BinlogUnreadable(f"in transaction {place} of the binlog {what}", hint=hint)
 
 
+def _opened(name: str, *, is_xa: bool) -> Open:
+    store = SpillingStore()
+    return Open(name, is_xa, store, Transaction(store))
+
+
 XA_HINT = "Its outcome is not known when its rows are logged: exclude the table, or do not use XA on it."
 
 STATEMENT_HINTS = {
@@ -254,7 +261,10 @@ STATEMENT_HINTS = {
         "A session writes in binlog_format STATEMENT or MIXED: stop it, then start a pipeline under a new "
         "name with a new import."
     ),
-    Effect.UNDOES_ROWS: "It mixes tables with and without transactions: exclude those without.",
+    Effect.UNDOES_ROWS: (
+        "Behind the savepoint are tables without transactions, or a temporary table was made: exclude the "
+        "former, and start a pipeline under a new name with a new import."
+    ),
 }
 
 

@@ -46,6 +46,11 @@ class Stated:
 
 
 @dataclass(frozen=True, slots=True)
+class RolledBack:
+    """All that the transaction did was undone: the commit that comes next is one of nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
     """The transaction's last event: all of it has been read, and this is its place in the commit order.
 
@@ -59,7 +64,7 @@ class Committed:
     at_ms: int
 
 
-Event = Began | RowsChanged | Beaten | Stated | Committed
+Event = Began | RowsChanged | Beaten | Stated | RolledBack | Committed
 
 
 class Stream(Protocol):

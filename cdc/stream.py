@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from cdc.binlog.decoder import Decoder
 from cdc.binlog.happenings import Ended, Happening, Query, Rotated, Rows
-from cdc.events import Beaten, Event, RowsChanged, Stated
+from cdc.events import Beaten, Event, RolledBack, RowsChanged, Stated
 from cdc.frames import Frames, Here
 from changeover.errors import BinlogUnreadable, ChangeoverError, PositionPurged, SourceUnavailable
 from changeover.mysql.control import heartbeat_table
@@ -115,6 +115,10 @@ class Translation:
             case Rows():
                 yield from self._rows(happening)
             case Ended() | Query(text="COMMIT"):
+                yield self._frames.commit(here)
+            case Query(text="ROLLBACK"):
+                # So ends a transaction that made or dropped a temporary table: MariaDB logs all of it.
+                yield RolledBack()
                 yield self._frames.commit(here)
             case Query():
                 yield from self._statement(happening, here)

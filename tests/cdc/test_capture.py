@@ -8,7 +8,7 @@ import pytest
 
 import cdc.capture
 from cdc.capture import IDLE_WAIT_S, LINGER_S, Capture
-from cdc.events import Began, Event, RowsChanged, Stated
+from cdc.events import Began, Event, RolledBack, RowsChanged, Stated
 from changeover.change import Change, Op
 from changeover.envelope import decode
 from changeover.epoch import Epoch
@@ -442,6 +442,11 @@ def test_what_changes_no_captured_row_does_not_stop_it(captures: Captures, event
     captures.run([*transaction(11, created(1)), *events, *transaction(13, created(3))])
     assert captures.position == "0-1-13"
     assert captures.changes()[-1].after == citizen(3)
+
+
+def test_of_a_transaction_that_was_rolled_back_only_its_place_is_left(captures: Captures) -> None:
+    captures.run([*transaction(11, created(1)), *transaction(12, created(2), RolledBack())])
+    assert ([change.after for change in captures.changes()], captures.position) == ([citizen(1)], "0-1-12")
 
 
 def test_a_stop_shows_the_beginning_of_a_statement_and_not_its_values(captures: Captures) -> None:

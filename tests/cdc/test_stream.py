@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cdc.events import Beaten, Began, Committed, Event, RowsChanged, Stated
+from cdc.events import Beaten, Began, Committed, Event, RolledBack, RowsChanged, Stated
 from cdc.frames import frames_at
 from cdc.stream import BinlogStream
 from cdc.wiring import capture
@@ -216,6 +216,21 @@ def test_a_transaction_that_is_rolled_back_is_not_there(source: Source) -> None:
     with source.streaming() as events:
         source.run("BEGIN", "INSERT INTO person VALUES (1, 'Ada')", "ROLLBACK")
         source.run("INSERT INTO person VALUES (2, 'Eva')")
+        assert rows(events.transaction()) == [(None, person(2, "Eva"))]
+
+
+@pytest.mark.parametrize("table", ["person", "elsewhere"])
+def test_a_transaction_that_is_rolled_back_behind_a_temporary_table_is_told_as_such(
+    source: Source, table: str
+) -> None:
+    with source.streaming() as events:
+        source.run(
+            *("BEGIN", f"INSERT INTO {table} (id) VALUES (1)", "CREATE TEMPORARY TABLE some (id INT)"),
+            *("DROP TEMPORARY TABLE some", "ROLLBACK", "INSERT INTO person VALUES (2, 'Eva')"),
+        )
+        *_, undone, committed = events.transaction()
+        assert undone == RolledBack()
+        assert isinstance(committed, Committed)
         assert rows(events.transaction()) == [(None, person(2, "Eva"))]
 
 
