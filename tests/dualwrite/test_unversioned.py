@@ -1,4 +1,4 @@
-"""Rows of the new database that changeover did not write: of the tool that made the copy, of a client in NEW."""
+"""Rows of the new database that changeover did not write: a copying tool did, or another client in NEW."""
 
 import sqlite3
 from contextlib import closing
