@@ -45,7 +45,7 @@ test: lint mariadb mysql mysql57 galera kafka chromium prometheus kustomize syst
 
 .PHONY: test-full
 test-full: ## as test, with the long runs too: each source with each log
-	@$(MAKE) test TESTS='-m "full or not full" $(TESTS)'
+	@$(MAKE) test TESTS='-m "full or not full" --hypothesis-profile new-examples $(TESTS)'
 
 SEEDS ?= 1-100000
 

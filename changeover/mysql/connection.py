@@ -148,9 +148,7 @@ class Connection:
         try:
             yield
         except BaseException:
-            with suppress(
-                pymysql.Error, OSError
-            ):  # the error may have closed it, and then the server does it
+            with suppress(pymysql.Error, OSError):  # it may be closed by now, and then the server does it
                 self._connection.rollback()
             raise
         self.execute("COMMIT")
