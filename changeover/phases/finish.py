@@ -7,6 +7,7 @@ control schema.
 
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,7 @@ class Finisher:
             reach("finish.reported")
             self._close()
         reach("finish.closed")
+        time.sleep(self._target.closing_s)  # or a write on its way brings back what its marker kept away
         markers = 0
         for table in self._tables:
             markers += self._target.let_go(table)

@@ -77,6 +77,9 @@ class Target(Protocol[B]):
     retries: int
     """How often something was tried again since the target was opened."""
 
+    closing_s: float
+    """For how long after it was closed (`CLOSED`) a process may go on to write that has not noticed yet."""
+
     def write(self, batch: Sequence[Write]) -> Sequence[Outcome]:
         """Return once the target durably holds, for each key, what it held or the write, whichever is later.
 

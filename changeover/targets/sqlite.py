@@ -66,6 +66,7 @@ class SQLiteTarget:
         self, path: Path, pipeline: str, *, adopt: bool = False, lock_wait_s: float | None = None
     ) -> None:
         self.retries = 0
+        self.closing_s = 0.0  # each write looks, in its own transaction
         self._pipeline = pipeline
         self._adopt = adopt
         self._statements: dict[str, _Statements] = {}

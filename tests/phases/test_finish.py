@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,10 +24,13 @@ from changeover.mysql.control import ControlSchema
 from changeover.mysql.phases import phase_now
 from changeover.mysql.processes import report_process
 from changeover.phase import Phase
+from changeover.phases.finish import Finisher
 from changeover.phases.operator import Operator
+from changeover.targets import Target
 from changeover.targets.wiring import open_target
 from changeover.values import Row
 from changeover.version import Version
+from changeover.wiring import open_log
 from tests.phases.stages import SETTINGS
 from tests.support.accounts import run
 from tests.support.commands import Said, said_by
@@ -136,6 +140,20 @@ def test_it_is_refused_with_every_reason_and_then_killed_at_every_step_and_done(
         (table,) = captured_tables(connection)
         with pytest.raises(TargetClosed):
             target.write([Write(table, b'{"id": 1}', Version(1, 9, 9), None)])
+        check_that_it_waits_for_writes_on_their_way(pipeline, connection, target, monkeypatch)
+
+
+def check_that_it_waits_for_writes_on_their_way(
+    pipeline: Pipeline, connection: Connection, target: Target[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it goes on after a kill: nobody knows for how long it had waited then."""
+    target.closing_s = 7.0
+    waited_s = list[float]()
+    monkeypatch.setattr("changeover.phases.finish.time.sleep", waited_s.append)
+    control, tables = ControlSchema(connection, "test"), captured_tables(connection)
+    with open_log(pipeline.settings) as log:
+        Finisher(pipeline.settings, control, log, target, tables).finish(pipeline.folder)
+    assert waited_s == [7.0]
 
 
 def check_that_a_scan_from_before_the_fence_is_no_proof(pipeline: Pipeline, connection: Connection) -> None:

@@ -17,6 +17,7 @@ from changeover.errors import (
     ObjectTooLarge,
     OrderUnproven,
     StateNewer,
+    TargetClosed,
     TargetUnavailable,
     TargetUnusable,
     UnversionedObject,
@@ -30,8 +31,9 @@ from changeover.riak.client import Client
 from changeover.riak.objects import Content, Delete, Get, Put
 from changeover.riak.request import Bucket
 from changeover.table import Table
-from changeover.targets import UNVERSIONED, Found, Held, Note
+from changeover.targets import CLOSED, UNVERSIONED, Found, Held, Note
 from changeover.targets.riak import ordering
+from changeover.targets.riak import target as riak_target
 from changeover.targets.riak.control import FORMAT, FORMAT_NOTE
 from changeover.targets.riak.fitness import Way
 from changeover.targets.riak.objects import Object
@@ -75,6 +77,19 @@ class TestBySiblings(RiakContract):
     @pytest.fixture
     def open_target(self, access: Access) -> Callable[[], RiakTarget]:
         return place_in(access, "siblings").open
+
+
+@both_ways
+def test_a_target_that_was_open_before_notices_that_it_is_closed(
+    access: Access, way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(riak_target, "OPEN_S", 0.0)  # when it looks again
+    place = place_in(access, way)
+    with place.open() as target, place.open() as other:
+        target.write([put(1, change(5))])
+        other.remember(CLOSED, Note(Version(9, 1, 1), ""))
+        with pytest.raises(TargetClosed):
+            target.write([put(1, change(7))])
 
 
 def plain_puts(self: ordering.ByMerge, objects: Sequence[Object]) -> list[Outcome]:

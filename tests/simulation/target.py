@@ -167,6 +167,7 @@ class SimTarget:
 
     def __init__(self, copies: Copies, process: Steps) -> None:
         self.retries = 0
+        self.closing_s = 0.0
         self._copies = copies
         self._process = process
 

@@ -41,6 +41,9 @@ PAUSES_S = (0.05, 0.2, 1.0, 3.0)
 """Between tries of a whole batch. Where a connection was cut nobody knows what was written, and it does no
 harm: by their versions writes that come twice are as one. Longer troubles are for whoever runs us."""
 
+OPEN_S = 5.0
+"""How long a target that was found open counts as open: to look costs one more request."""
+
 T = TypeVar("T")
 
 
@@ -71,7 +74,8 @@ class RiakTarget:
         self.retries = 0
         self._sleep = sleep
         self._pipeline = pipeline
-        self._is_known_open = False
+        self.closing_s = OPEN_S + access.answer_timeout_s
+        self._open_until_s = 0.0
         self._mapping = mapping
         self._options = options
         self._client = Client(access)
@@ -89,12 +93,8 @@ class RiakTarget:
 
     def write(self, batch: Sequence[Write]) -> list[Outcome]:
         """Write the batch, each key's newest alone; see `changeover.targets.Target`."""
-        if not self._is_known_open:
-            if self.remembered(CLOSED):
-                raise TargetClosed(f"the move of pipeline {self._pipeline} is finished")
-            self._is_known_open = True
         newest = newest_per_key(batch)
-        outcomes = self._tried(lambda: self._order.write([self._object(write) for write in newest]))
+        outcomes = self._tried(partial(self._write, newest))
         if len(newest) == len(batch):
             return outcomes
         became = {id(write): outcome for write, outcome in zip(newest, outcomes, strict=True)}
@@ -185,6 +185,14 @@ class RiakTarget:
     def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
+
+    def _write(self, newest: Sequence[Write]) -> list[Outcome]:
+        looked_s = time.monotonic()
+        if looked_s >= self._open_until_s:
+            if self._control.noted(CLOSED):
+                raise TargetClosed(f"the move of pipeline {self._pipeline} is finished")
+            self._open_until_s = looked_s + OPEN_S
+        return self._order.write([self._object(write) for write in newest])
 
     def _tried(self, work: Callable[[], T]) -> T:
         for pause_s in self._options.pauses_s:
