@@ -234,6 +234,18 @@ def test_a_transaction_that_is_rolled_back_behind_a_temporary_table_is_told_as_s
         assert rows(events.transaction()) == [(None, person(2, "Eva"))]
 
 
+def test_rows_of_a_table_without_transactions_outlive_the_rollback(source: Source) -> None:
+    """MariaDB logs them by themselves: what it logs with a ROLLBACK is all undone."""
+    source.run("ALTER TABLE person ENGINE = MyISAM")
+    with source.streaming() as events:
+        source.run(
+            *("BEGIN", "CREATE TEMPORARY TABLE some (id INT)", "INSERT INTO note (id) VALUES (1)"),
+            *("INSERT INTO person VALUES (1, 'Ann')", "DROP TEMPORARY TABLE some", "ROLLBACK"),
+        )
+        assert rows(events.transaction()) == [(None, person(1, "Ann"))]
+        assert RolledBack() in events.transaction()
+
+
 def test_rows_that_were_undone_to_a_savepoint_are_not_there(source: Source) -> None:
     with source.streaming() as events:
         source.run(
