@@ -10,6 +10,7 @@ import pytest
 from changeover.demo.broker import PrivateKafka
 from changeover.demo.private import free_ports
 from changeover.errors import ChangeoverError, LogUnavailable, LogUnusable
+from changeover.log.kafka import client
 from changeover.log.kafka.client import Cluster
 from changeover.log.kafka.log import KafkaLog, make_log
 from tests.contracts.log import TABLES, entry, take
@@ -138,11 +139,19 @@ def test_an_option_that_cannot_be_is_refused_by_name(
     assert says in refusal(broker.bootstrap, options)
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For where nobody will answer: twice 10 s would be waited in vain."""
+    monkeypatch.setattr(client, "CONNECT_TIMEOUT_S", 2.0)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_where_nobody_listens_it_is_said_that_nobody_answers() -> None:
     said = refusal(f"127.0.0.1:{next(iter(free_ports(1)))}", {}, LogUnavailable)
     assert "did not answer" in said
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_broker_that_speaks_tls_does_not_answer_who_does_not(broker: PrivateKafka) -> None:
     refusal(broker.address("SSL"), {}, LogUnavailable)
 
