@@ -21,6 +21,7 @@ from changeover.demo.private import (
     START_S_MAX,
     PrivateServer,
     ServerNotFound,
+    ask_to_end,
     cached,
     free_ports,
     run,
@@ -146,7 +147,7 @@ class PrivateKafka(PrivateServer):
 
     def kill(self) -> None:
         """End the broker with SIGKILL, as a crash would, and keep its data."""
-        self._was_killed = self._process is not None and self._process.poll() is None
+        self._was_killed |= self._process is not None and self._process.poll() is None
         super().kill()
 
     def _fence(self) -> None:
@@ -169,8 +170,7 @@ class PrivateKafka(PrivateServer):
             deadline_s = time.monotonic() + FENCED_S_MAX
             while FENCED not in self._log.read_bytes()[before:] and time.monotonic() < deadline_s:
                 time.sleep(POLL_S)
-            controller.terminate()
-            controller.wait(FENCED_S_MAX)
+            ask_to_end(controller)
         finally:
             controller.kill()
             controller.wait()

@@ -94,6 +94,8 @@ def _double() -> Iterator[str]:
             yield addresses
         finally:
             process.stdin.close()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_WAIT_S_MAX)
-            process.kill()
+            try:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(STOP_WAIT_S_MAX)
+            finally:
+                process.kill()

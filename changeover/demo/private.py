@@ -123,9 +123,7 @@ class PrivateServer(ABC):
         if self._process is None:
             return
         self.resume()  # who is paused does not hear it
-        self._process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(STOP_S_MAX)
+        ask_to_end(self._process)
         self.kill()
 
     def kill(self) -> None:
@@ -235,6 +233,13 @@ def spawn(command: list[str], log: Path) -> subprocess.Popen[bytes]:
             start_new_session=True,  # Ctrl-C on the terminal is for us; we then end the server
             preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - see there
         )
+
+
+def ask_to_end(process: "subprocess.Popen[bytes]") -> None:
+    """Return once the process has ended as it was asked to, or has not within `STOP_S_MAX`."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_S_MAX)
 
 
 def run(command: list[str], log: Path, *, to: str) -> None:

@@ -4,21 +4,15 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from changeover import sqlite_file
 from changeover.errors import LogUnavailable
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """A write transaction: all or nothing, durable at the end."""
-    with translated():
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:  # of a full disk SQLite has rolled back by itself
-                connection.execute("ROLLBACK")
-            raise
+    """As `sqlite_file.transaction`, with its errors in our words."""
+    with translated(), sqlite_file.transaction(connection):
+        yield
 
 
 @contextmanager

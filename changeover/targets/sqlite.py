@@ -292,16 +292,12 @@ class SQLiteTarget:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         known = dict(self._statements)
-        with self._reading():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
+        try:
+            with self._reading(), sqlite_file.transaction(self._connection):
                 yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._statements = known  # a table that was made in between is gone again
-                if self._connection.in_transaction:  # of a full disk SQLite has rolled back by itself
-                    self._connection.execute("ROLLBACK")
-                raise
+        except BaseException:
+            self._statements = known  # a table that was made in between is gone again
+            raise
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:

@@ -5,10 +5,11 @@ replays one, with 0, the plainest choice, for whatever lies behind its end.
 """
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 
-class Choices:
+class Choices(ABC):
     """Draws numbers, and keeps what was drawn."""
 
     def __init__(self) -> None:
@@ -32,8 +33,9 @@ class Choices:
         self.counts.append(2)
         return bool(number)
 
+    @abstractmethod
     def _draw(self, count: int) -> int:
-        raise NotImplementedError
+        """A number from 0 to `count` - 1."""
 
 
 class Seeded(Choices):

@@ -254,6 +254,11 @@ def error_of(error: KafkaError, servers: str) -> ChangeoverError:
     return unavailable(f"Kafka at {servers} did not answer: {error.str()}")
 
 
+def open_for_too_long() -> LogUnavailable:
+    """The error of a transaction that Kafka has ended for its time."""
+    return unavailable("Kafka has ended our transaction, because it was open for too long")
+
+
 def unavailable(message: str) -> LogUnavailable:
     """The error of a Kafka that may well answer later."""
     hint = "Check log.url, and that the brokers run; a pipeline that runs goes on by itself."

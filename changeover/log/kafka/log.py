@@ -11,7 +11,7 @@ import orjson
 from changeover.errors import Fenced, LogUnusable
 from changeover.log import Checkpoint, Entry, GroupProgress
 from changeover.log.kafka import client
-from changeover.log.kafka.client import Cluster, unavailable
+from changeover.log.kafka.client import Cluster
 from changeover.log.kafka.control import FORMAT, KEY_FORMAT, KEY_IDENTITY, KEY_TOPIC, ControlTopic
 from changeover.log.kafka.groups import Groups, note_of
 from changeover.log.kafka.history import KafkaHistory
@@ -76,8 +76,7 @@ class KafkaLog:
         except Fenced as error:
             if self._writer and time.monotonic() - begun_s < client.TRANSACTION_TIMEOUT_MS / 1000:
                 raise  # too soon for Kafka to have ended it by itself: another one has our name
-            message = "Kafka has ended our transaction, because it was open for too long"
-            raise unavailable(message) from error
+            raise client.open_for_too_long() from error
         self._appender = appender
         return ends
 

@@ -11,7 +11,14 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from changeover.crashpoints import reach
 from changeover.errors import ChangeoverError, Fenced, LogUnusable
 from changeover.log import Beat, Checkpoint, Entry, topic_of
-from changeover.log.kafka.client import REQUEST_TIMEOUT_S, Cluster, error_of, translated, unavailable
+from changeover.log.kafka.client import (
+    REQUEST_TIMEOUT_S,
+    Cluster,
+    error_of,
+    open_for_too_long,
+    translated,
+    unavailable,
+)
 from changeover.log.kafka.control import KEY_CAPTURE, KEY_TABLE, ControlTopic
 from changeover.log.kafka.parts import HEADER_PART, Part, split
 from changeover.log.kafka.topics import Found, progress_topic
@@ -206,8 +213,7 @@ class KafkaCaptureLog:
             self._is_fenced = self._is_taken_over()
             if self._is_fenced:
                 raise _fenced() from error
-            message = "Kafka has ended our transaction, because it was open for too long"
-            raise unavailable(message) from error
+            raise open_for_too_long() from error
 
     def _append(self, entries: Sequence[Entry], checkpoint: Checkpoint | None, beat: Beat | None) -> None:
         appender = self._appender

@@ -162,7 +162,7 @@ class Topics:
         return [*said, *self._endless(found)]
 
     def _endless(self, topics: Mapping[str, Found]) -> Iterable[str]:
-        """The transactions that nobody will ever end: Kafka has lost the end of one, or the brokers' time."""
+        """The transactions that outlast every time-out: Kafka has lost the end of them."""
         places = [
             Partition(name, number) for name, topic in topics.items() for number in range(topic.partitions)
         ]
